@@ -1,0 +1,138 @@
+"""What a policy sees and what it may say.  Frozen values; a policy is a set of pure functions over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from euca_rpc.clock import Micros
+from euca_rpc.types import Size
+
+
+# ----------------------------------------------------------------------------------------------- what is seen
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One request for machines, as admission and leases see it."""
+
+    account_id: str
+    user_id: str
+    vm_type: str
+    size: Size
+    architecture: str
+    min_count: int
+    max_count: int
+    zone: str | None = None
+    service_class: str = "regular"
+    priority: int = 0
+    hints: Mapping[str, str] = field(default_factory=dict)
+    start: Micros | None = None
+    min_duration: Micros | None = None
+    max_duration: Micros | None = None
+    bid: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchClass:
+    """All that a cached feasibility or score may depend on.  Never user, id or time; keep classes few."""
+
+    vm_type: str
+    size: Size
+    architecture: str
+    zone: str | None = None
+    service_class: str = "regular"
+    hints: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node as placement sees it.  Any change raises `version`."""
+
+    id: str  # "zone/host"
+    zone: str
+    architecture: str
+    offer: Size
+    claimed: Size
+    usable: bool  # active, compatible, and heard of: an unusable one is ruled out by the core, with `why`
+    why: str = ""  # "drained by an administrator", "silent since 10:31:05Z" …
+    last_used: int = 0  # ordinal of the last placement here, over the whole cloud; durable
+    machines: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def room(self) -> Size:
+        return self.offer - self.claimed
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """The frozen world of one call."""
+
+    now: Micros
+    targets: Mapping[str, Target]
+    totals: Mapping[str, float] = field(default_factory=dict)  # durable counters, see `account`
+    published: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0  # for random.Random(seed): the same snapshot gives the same proposal
+
+
+class Snapshot(Protocol):
+    """What the engine needs of the cloud's view to keep its cached scores right without walking all nodes."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def targets(self) -> Mapping[str, Target]: ...
+
+    def targets_changed(self, since: int) -> Iterable[str] | None:
+        """Ids of the targets that changed after snapshot ``since``; None = too long ago, look at all."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------ what is said
+@dataclass(frozen=True, slots=True)
+class No:
+    reason: str  # a sentence for the user
+    kind: str = "policy"  # groups refusals in `euca explain`
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    reason: str
+    until: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    until: Micros
+    warn: Micros | None = None
+    then: str = "terminate"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An amount added to a durable counter in the event's own transaction."""
+
+    key: str
+    amount: float
+    half_life: Micros | None = None
+
+
+# --------------------------------------------------------------------------------------- what the engine answers
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A proposal: one node id per machine, in launch order; between min_count and max_count of them."""
+
+    nodes: tuple[str, ...]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuledOut:
+    """Why one target did not get a machine; kept as data, read by `euca explain`."""
+
+    target: str
+    kind: str  # "zone" "architecture" "unusable" "room" "policy"
+    reason: str

@@ -1,0 +1,481 @@
+"""The values that travel between the stages.  All frozen; nothing here has behaviour beyond arithmetic on itself.
+
+Reading order: who asks (Caller), what is wanted (LaunchRequest), what is kept (Image, KeyPair, Node, Instance …),
+what crosses to a node (MachineSpec) and what comes back (MachineReport, NodeReport).
+
+Everything kept in the store is a dataclass whose fields are str, int, bool, bytes or None, or a tuple of str/int, or
+a mapping of str to str: `cloud.store` maps them to tables field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from euca_rpc.clock import Micros
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a machine needs and what a node offers.  memory in MiB, disk in GiB."""
+
+    cores: int = 0
+    memory_mb: int = 0
+    disk_gb: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.cores + other.cores, self.memory_mb + other.memory_mb, self.disk_gb + other.disk_gb)
+
+    def __sub__(self, other: Size) -> Size:
+        return Size(self.cores - other.cores, self.memory_mb - other.memory_mb, self.disk_gb - other.disk_gb)
+
+    def fits(self, room: Size) -> bool:
+        """Fitting is core arithmetic, never a plugin's."""
+        return self.cores <= room.cores and self.memory_mb <= room.memory_mb and self.disk_gb <= room.disk_gb
+
+    def times(self, n: int) -> Size:
+        return Size(self.cores * n, self.memory_mb * n, self.disk_gb * n)
+
+    def count_in(self, room: Size) -> int:
+        """How many of this size fit into ``room`` (0 if any dimension is short)."""
+        counts = [r // s for s, r in zip(self.parts(), room.parts(), strict=True) if s > 0]
+        return max(0, min(counts)) if counts else 0
+
+    def parts(self) -> tuple[int, int, int]:
+        return self.cores, self.memory_mb, self.disk_gb
+
+
+# ------------------------------------------------------------------------------------------------ who asks
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who the signature or the certificate proves.  Never built from a field of a message."""
+
+    user_id: str
+    user_name: str
+    account_id: str
+    is_admin: bool
+    origin: str = ""  # "ec2", "cli", "portal": where the request came in
+    request_id: str = ""
+
+
+# ----------------------------------------------------------------------------------------------- accounts
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: str  # 12 digits
+    name: str
+    created_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    name: str
+    account_id: str
+    is_admin: bool
+    enabled: bool
+    created_at: Micros
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    id: str  # what the client sends
+    user_id: str
+    sealed_secret: bytes = field(repr=False)  # encrypted under a key outside the database
+    enabled: bool = True
+    created_at: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A user's X.509 certificate for SOAP; looked up by its exact bytes' SHA-256."""
+
+    id: str  # hex SHA-256 of der
+    user_id: str
+    der: bytes = field(repr=False)
+    enabled: bool = True
+    created_at: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Limits of one account or one user; -1 = no limit.  Both must hold."""
+
+    id: str  # "account/123456789012", "user/USERID", "default/account", "default/user"
+    instances: int = -1
+    cores: int = -1
+    memory_mb: int = -1
+    disk_gb: int = -1
+
+
+# ------------------------------------------------------------------------------------- what can be launched
+@dataclass(frozen=True, slots=True)
+class VmType:
+    name: str
+    cores: int
+    memory_mb: int
+    disk_gb: int
+    position: int = 0  # order in lists; the first is "the smallest" that zone states count
+
+    @property
+    def size(self) -> Size:
+        return Size(self.cores, self.memory_mb, self.disk_gb)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str  # emi-/eki-/eri-
+    kind: str  # "machine" | "kernel" | "ramdisk"
+    name: str
+    account_id: str
+    created_by: str
+    sha256: str
+    bytes: int  # size of the blob
+    virtual_bytes: int  # size of the disk inside (qcow2), = bytes for raw
+    format: str  # "raw" | "qcow2": declared, recorded, never probed
+    architecture: str  # "x86_64" | "aarch64" …
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    public: bool = True
+    created_at: Micros = 0
+    removed_at: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    id: str  # "key-" + 8 hex digits (KeyPairId)
+    account_id: str
+    created_by: str
+    name: str
+    public_key: str  # OpenSSH one-line form
+    fingerprint: str
+    key_type: str  # "rsa" | "ed25519"
+    created_at: Micros = 0
+
+
+# ------------------------------------------------------------------------------------------------- launch
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """A RunInstances after parsing and defaults; what a ClientToken's hash is taken over."""
+
+    image_id: str
+    min_count: int = 1
+    max_count: int = 1
+    vm_type: str = "m1.small"
+    key_name: str | None = None
+    zone: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    user_data: bytes = field(default=b"", repr=False)
+    client_token: str | None = None
+    shutdown_behavior: str = "terminate"  # "terminate" | "stop"
+    service_class: str = "regular"  # "regular" | "best_effort"
+    hints: tuple[tuple[str, str], ...] = ()
+
+
+class Intent(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    TERMINATED = "terminated"
+
+
+class Seen(StrEnum):
+    """What the node last said of a machine."""
+
+    NOTHING = "nothing"  # never mentioned
+    PREPARING = "preparing"  # accepted: image, disk, key, domain under way
+    RUNNING = "running"
+    STOPPED = "stopped"  # no domain; the disk is there
+    FAILED = "failed"  # it could not be made; `detail` says why
+    ABSENT = "absent"  # a tombstone: no domain, no disk, and no older generation will be started
+
+
+class End(StrEnum):
+    """Why a domain is not running although it once was."""
+
+    GUEST = "guest"  # powered off from inside
+    HOST = "host"  # the host lost power or rebooted
+    CRASHED = "crashed"  # QEMU died, guest panicked
+    ASKED = "asked"  # we stopped it
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One row, two facts: `intent`… is written by the cloud controller alone, `seen`… is what the node said."""
+
+    id: str
+    reservation_id: str
+    account_id: str
+    created_by: str  # user id
+    launch_index: int
+    image_id: str
+    kernel_id: str | None
+    ramdisk_id: str | None
+    architecture: str
+    vm_type: str
+    cores: int
+    memory_mb: int
+    disk_gb: int
+    zone: str
+    node: str  # node id "zone/host"
+    key_name: str | None
+    public_key: str
+    user_data: bytes = field(repr=False)
+    mac: str
+    private_address: str
+    public_address: str
+    client_token: str | None
+    shutdown_behavior: str
+    service_class: str
+    launched_at: Micros
+    # what is wanted
+    intent: Intent = Intent.RUNNING
+    generation: int = 1
+    reboots: int = 0
+    attempts: int = 0  # ensure/absent calls sent for this generation and intent; written before the call
+    next_try: Micros = 0
+    deadline: Micros | None = None
+    reason_code: str = ""
+    reason: str = ""
+    # what was seen
+    seen: Seen = Seen.NOTHING
+    seen_generation: int = 0
+    seen_reboots: int = 0
+    seen_end: str = ""
+    seen_detail: str = ""
+    seen_at: Micros = 0
+    restarts: tuple[int, ...] = ()  # moments of restarts after a host loss or crash, at most the last hour's
+    ended_at: Micros | None = None  # set once: nothing of it is left anywhere
+    running_since: Micros | None = None
+    attempted: bool = False  # an ensure of this generation was ever sent: it must not be placed elsewhere
+    version: int = 0  # raised by every change: what a rendered fragment is cached under
+
+    @property
+    def size(self) -> Size:
+        return Size(self.cores, self.memory_mb, self.disk_gb)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    id: str
+    account_id: str
+    created_by: str
+    instance_ids: tuple[str, ...]
+    created_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A remembered ClientToken."""
+
+    id: str  # account/token
+    request_hash: str
+    reservation_id: str
+    expires_at: Micros | None = None  # set to 24 h after the last instance of the reservation ended
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Who had what, where, from when to when."""
+
+    id: str  # instance id / generation
+    instance_id: str
+    node: str
+    vm_type: str
+    account_id: str
+    user_id: str
+    cores: int
+    memory_mb: int
+    disk_gb: int
+    began: Micros
+    ended: Micros | None = None
+
+
+# ------------------------------------------------------------------------------------------ zones and nodes
+@dataclass(frozen=True, slots=True)
+class Zone:
+    name: str
+    created_at: Micros
+    policy: str | None = None  # None = the cloud's
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What is known of a node for good.  When it last answered is soft: see `Contact`."""
+
+    id: str  # "zone/host"
+    zone: str
+    host: str
+    admin_state: str = "active"  # "active" | "drained" | "fenced" | "removed"
+    cores: int = 0
+    memory_mb: int = 0
+    disk_gb: int = 0
+    architecture: str = ""
+    hypervisor: str = ""
+    boot_id: str = ""
+    last_used: int = 0  # ordinal of the last placement here: round robin's durable position
+    added_at: Micros = 0
+
+    @property
+    def offer(self) -> Size:
+        return Size(self.cores, self.memory_mb, self.disk_gb)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """When a zone or a node was last heard.  Soft: kept in the view, never in the store."""
+
+    id: str  # zone name or node id
+    heard_at: Micros | None = None
+    silent_since: Micros | None = None
+    trouble: str = ""  # what the last attempt said
+    version: int = 0  # of the last report taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of history; appended in the transaction of what it tells."""
+
+    at: Micros
+    actor: str  # user name, or "cloud", or a node id
+    origin: str
+    request_id: str
+    kind: str  # "instance.launched", "instance.seen", "node.added" …
+    subject: str  # id of what changed
+    account_id: str = ""
+    facts: str = "{}"  # JSON
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    id: str
+    value: str  # JSON
+
+
+# ---------------------------------------------------------------------------------------- cloud → node → cloud
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Where a node gets an image: content address, declared format, and a ticket for this node alone."""
+
+    image_id: str
+    sha256: str
+    bytes: int
+    virtual_bytes: int
+    format: str
+    url: str
+    ticket: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """All a node needs to make one generation of an instance run.  Complete: the node asks nobody back."""
+
+    instance_id: str
+    generation: int
+    reboots: int
+    fresh: bool  # True: no disk may exist yet.  False: it must, a missing one is a failure, never a new disk
+    account_id: str
+    cores: int
+    memory_mb: int
+    disk_gb: int
+    architecture: str
+    image: BlobRef
+    kernel: BlobRef | None
+    ramdisk: BlobRef | None
+    mac: str
+    private_address: str
+    public_address: str
+    hostname: str
+    public_key: str = ""
+    user_data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    instance_id: str
+    generation: int
+    reboots: int
+    seen: str  # Seen
+    end: str = ""  # End, when seen is stopped
+    detail: str = ""
+    private_address: str = ""
+    public_address: str = ""
+    since: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """Complete: a machine that is not in it is unknown to the node."""
+
+    node: str  # node id
+    boot_id: str
+    hypervisor: str  # "kvm" | "qemu" | "xen" | "test" | "simulated"
+    architecture: str
+    offer: Size  # capacity × ratios − reserve − foreign domains
+    version: int  # raised by every change, restarts at a random number when the daemon does
+    machines: tuple[MachineReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------- what interfaces get to see
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether somebody answers, and since when not."""
+
+    up: bool
+    silent_since: Micros | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRoom:
+    """Slots of one VM type in a zone: free now, and when empty."""
+
+    vm_type: VmType
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneStatus:
+    name: str
+    reach: Reach
+    rooms: tuple[TypeRoom, ...]  # in the order of the types
+    nodes: tuple[tuple[str, Reach], ...] = ()  # node host → reach; empty unless the caller is an administrator
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """An instance with the state that the two facts make of it (`cloud.lifecycle.state`)."""
+
+    instance: Instance
+    state: str  # pending running shutting-down terminated stopping stopped
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    instance_id: str
+    previous: str
+    current: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    reservation: Reservation
+    instances: tuple[InstanceStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    instance_id: str
+    text: bytes
+    at: Micros
+
+
+Wire = Mapping[str, Any]

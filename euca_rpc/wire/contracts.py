@@ -1,0 +1,76 @@
+"""Every remote call there is, one row each.
+
+cloud ──► cluster ──► node      calls go down
+cloud ◄·· cluster ◄·· node      `poke` says "ask me now"; news is the answer to a report
+
+A row says which object offers the method, which roles (of the *caller's* certificate) may call it, how long the
+caller waits, and whether a lost answer may be followed by the same call again (all of them are idempotent; `retry`
+says whether the wire may do it by itself or the caller decides).  Arguments and results are plain values: str keys,
+lists, ints, bytes, bools, None (`wire.codec` packs the dataclasses of `types`).  Contracts only grow: unknown fields
+are ignored and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONTRACT = 1  # what this code speaks
+OLDEST = 1  # what it still understands
+
+CLOUD, CLUSTER, NODE, IMAGES, NAMESERVER, ADMIN = "cloud", "cluster", "node", "images", "nameserver", "admin"
+ROLES = (CLOUD, CLUSTER, NODE, IMAGES, NAMESERVER, ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    offered_by: str  # role of the object
+    method: str
+    callers: tuple[str, ...]  # roles that may call it
+    timeout: float  # seconds
+    retry: bool = False
+
+
+CALLS: tuple[Call, ...] = (
+    # a hello tells role, contract range and boot id; every daemon answers it to every role
+    Call(CLOUD, "hello", ROLES, 3.0, True),
+    Call(CLUSTER, "hello", ROLES, 3.0, True),
+    Call(NODE, "hello", ROLES, 3.0, True),
+    # cloud → cluster
+    Call(CLUSTER, "report", (CLOUD,), 5.0, True),  # args: known {node: version} → see cluster.service
+    Call(CLUSTER, "ensure", (CLOUD,), 5.0),  # args: node, specs [MachineSpec]
+    Call(CLUSTER, "absent", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
+    Call(CLUSTER, "stop", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
+    Call(CLUSTER, "reboot", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation, reboots}]
+    Call(CLUSTER, "console", (CLOUD,), 8.0, True),  # args: node, instance_id → {text: bytes, at}
+    Call(CLUSTER, "roster", (CLOUD,), 5.0, True),  # args: nodes [node id]: whom this cluster asks
+    # cluster → node
+    Call(NODE, "report", (CLUSTER,), 5.0, True),  # args: known version → NodeReport, or {"same": version}
+    Call(NODE, "ensure", (CLUSTER,), 5.0),  # args: specs
+    Call(NODE, "absent", (CLUSTER,), 5.0),  # args: items
+    Call(NODE, "stop", (CLUSTER,), 5.0),
+    Call(NODE, "reboot", (CLUSTER,), 5.0),
+    Call(NODE, "console", (CLUSTER,), 5.0, True),  # args: instance_id
+    # news: "ask me now"; loses nothing when lost
+    Call(CLUSTER, "poke", (NODE,), 2.0),
+    Call(CLOUD, "poke", (CLUSTER,), 2.0),
+    # certificates: a daemon asks for a fresh one for its own name before the old one ends
+    Call(CLOUD, "renew", (CLUSTER, NODE, IMAGES, NAMESERVER, CLOUD), 10.0, True),  # args: csr → {certificate}
+    # the administrator's command line; one verb table in cloud.admin
+    Call(CLOUD, "admin", (ADMIN,), 30.0),  # args: verb, args {…}
+    # images process asks the cloud nothing; the cloud asks it to check and to forget blobs
+    Call(IMAGES, "hello", ROLES, 3.0, True),
+    Call(IMAGES, "inspect", (CLOUD,), 60.0, True),  # args: sha256, format, kind → {bytes, virtual_bytes}
+    Call(IMAGES, "forget", (CLOUD,), 10.0, True),  # args: sha256
+)
+
+BY_OBJECT: dict[tuple[str, str], Call] = {(call.offered_by, call.method): call for call in CALLS}
+
+
+def object_name(role: str, zone: str = "", host: str = "") -> str:
+    """``euca.cloud``, ``euca.images``, ``euca.cluster.<zone>``, ``euca.node.<zone>.<host>``."""
+    return ".".join(part for part in ("euca", role, zone, host) if part)
+
+
+def role_of(name: str) -> str:
+    """The role that must offer the object ``name``."""
+    return name.split(".")[1]
