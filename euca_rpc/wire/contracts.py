@@ -57,10 +57,8 @@ CALLS: tuple[Call, ...] = (
     Call(CLOUD, "renew", (CLUSTER, NODE, IMAGES, NAMESERVER, CLOUD), 10.0, True),  # args: csr → {certificate}
     # the administrator's command line; one verb table in cloud.admin
     Call(CLOUD, "admin", (ADMIN,), 30.0),  # args: verb, args {…}
-    # images process asks the cloud nothing; the cloud asks it to check and to forget blobs
-    Call(IMAGES, "hello", ROLES, 3.0, True),
-    Call(IMAGES, "inspect", (CLOUD,), 60.0, True),  # args: sha256, format, kind → {bytes, virtual_bytes}
-    Call(IMAGES, "forget", (CLOUD,), 10.0, True),  # args: sha256
+    # serial numbers of revoked certificates: every daemon keeps the list on disk and asks again now and then
+    Call(CLOUD, "revoked", ROLES, 5.0, True),  # → {serials: [decimal text]}
 )
 
 BY_OBJECT: dict[tuple[str, str], Call] = {(call.offered_by, call.method): call for call in CALLS}
