@@ -1,0 +1,326 @@
+"""The one place that reads the configuration: what a process needs to start.
+
+`HOME/euca.toml` holds it, frozen dataclasses carry it; what is changed while the cloud runs (policies in force,
+VM types, quotas) lives in the database instead and `[defaults]` only seeds that at `euca init`.  Every value
+knows where it came from, shown by `euca config show --origin`.  A wrong file is refused with a sentence that names
+the file, the key and the nearest key that exists: a misspelt setting must not be silently unused.
+
+    default  <  HOME/euca.toml  <  flag of the command        EUCA_HOME names the home itself
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, get_origin, get_type_hints
+
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import is_name
+
+FILE: Final = "euca.toml"
+HYPERVISORS: Final = ("auto", "kvm", "qemu", "xen", "test", "simulated")
+
+# every daemon's port is the base port plus a fixed offset, so that one number moves a whole cloud
+EC2, PORTAL, NAMESERVER, CLOUD, IMAGES, ENROL, CLUSTER, NODE = 0, 1, 2, 3, 4, 5, 10, 40
+MOST_ZONES, MOST_NODES = NODE - CLUSTER, 400  # of one `euca up`; a bigger site runs its daemons host by host
+
+
+# ----------------------------------------------------------------------------------------------- the sections
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where daemons listen.  127.0.0.1 until somebody says otherwise."""
+
+    address: str = "127.0.0.1"  # the daemons bind here
+    advertise: str = ""  # the name others find them under; "" = address
+    port: int = 8773  # the base port (EC2); all others lie at fixed offsets above it
+    nameserver: str = ""  # "host:port" of a name server elsewhere; "" = this host, base port + 2
+    images: str = ""  # "https://host:port" of an image server elsewhere; "" = this host, base port + 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    region: str = "euca"  # what clients see as the region's name
+    policy: str = "greedy"  # placement policy, where a zone has none of its own
+    policies: tuple[str, ...] = ("greedy", "round_robin", "least_full")  # plugins to load
+    interfaces: tuple[str, ...] = ("ec2",)  # plugins to load
+    scale: float = 1.0  # of every deadline, for tests
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a node offers: what its host has (or what is said here instead), times a ratio, less a reserve."""
+
+    hypervisor: str = "auto"
+    cores: int = 0  # 0 = what the host has
+    memory_mb: int = 0
+    disk_gb: int = 0
+    cores_ratio: float = 1.0
+    memory_ratio: float = 1.0
+    disk_ratio: float = 1.0
+    reserve_cores: int = 0
+    reserve_memory_mb: int = 0
+    reserve_disk_gb: int = 0
+    image_cache_gb: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    mode: str = "user"
+    address_pool: str = "127.31.0.0/16"  # user mode: one address per machine, for its ssh port
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What `euca up` starts on this machine."""
+
+    zones: tuple[str, ...] = ("zone-a",)
+    nodes: int = 1  # in each zone
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Seeds of the database at `euca init`; changed later by command, not here."""
+
+    administrator: str = "admin"
+    account_instances: int = 20  # -1 = no limit
+    user_instances: int = -1
+
+
+SECTIONS: Final[Mapping[str, type]] = {
+    "listen": Listen,
+    "cloud": Cloud,
+    "node": Node,
+    "network": Network,
+    "up": Up,
+    "defaults": Defaults,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    home: Path
+    listen: Listen = field(default_factory=Listen)
+    cloud: Cloud = field(default_factory=Cloud)
+    node: Node = field(default_factory=Node)
+    network: Network = field(default_factory=Network)
+    up: Up = field(default_factory=Up)
+    defaults: Defaults = field(default_factory=Defaults)
+    interface: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # handed to the plugin as it is
+    origins: Mapping[str, str] = field(default_factory=dict)  # "listen.port" → "file"; absent = "default"
+
+    # ---- home
+    @property
+    def file(self) -> Path:
+        return self.home / FILE
+
+    @property
+    def ca(self) -> Path:
+        return self.home / "ca"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def blobs(self) -> Path:
+        return self.home / "blobs"
+
+    @property
+    def cloud_home(self) -> Path:
+        return self.home / "cloud"
+
+    @property
+    def database(self) -> Path:
+        return self.cloud_home / "euca.db"
+
+    def identity(self, role: str, zone: str = "", host: str = "") -> Path:
+        return self.home / "identities" / "-".join(part for part in (role, zone, host) if part)
+
+    def node_home(self, zone: str, host: str) -> Path:
+        return self.home / "nodes" / f"{zone}-{host}"
+
+    def host_home(self, zone: str, host: str) -> Path:
+        return self.home / "hosts" / f"{zone}-{host}"
+
+    # ---- addresses
+    def port(self, offset: int) -> int:
+        return self.listen.port + offset
+
+    @property
+    def advertised(self) -> str:
+        return self.listen.advertise or self.listen.address
+
+    @property
+    def nameserver(self) -> tuple[str, int]:
+        if not self.listen.nameserver:
+            return self.advertised, self.port(NAMESERVER)
+        host, _, port = self.listen.nameserver.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def images_url(self) -> str:
+        return self.listen.images or f"https://{self.advertised}:{self.port(IMAGES)}"
+
+    @property
+    def ec2_url(self) -> str:
+        return f"http://{self.advertised}:{self.port(EC2)}/services/Eucalyptus"
+
+    def values(self) -> Iterator[tuple[str, Any, str]]:
+        """Every setting: key, value, where it came from."""
+        yield "home", str(self.home), self.origins.get("home", "default")
+        for section, kind in SECTIONS.items():
+            for one in fields(kind):
+                key = f"{section}.{one.name}"
+                yield key, getattr(getattr(self, section), one.name), self.origins.get(key, "default")
+        for plugin, settings in self.interface.items():
+            for name, value in settings.items():
+                yield f"interface.{plugin}.{name}", value, "file"
+
+
+# --------------------------------------------------------------------------------------------------- reading
+def load(
+    home: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """The configuration of this process.  ``flags`` are dotted keys; a value of None was not given."""
+    where, origin = find_home(home, environ)
+    path = where / FILE
+    table = _read(path)
+    origins = {"home": origin}
+    interface = table.pop("interface", {})
+    if not isinstance(interface, dict) or not all(isinstance(one, dict) for one in interface.values()):
+        raise _wrong(path, "interface", "must be tables, one per plugin, as in [interface.ec2]")
+    given: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for section, entries in table.items():
+        if section not in SECTIONS:
+            raise _unknown(path, section, [*SECTIONS, "interface"], "section")
+        if not isinstance(entries, dict):
+            raise _wrong(path, section, f"must be a table, as in [{section}]")
+        for name, value in entries.items():
+            given[section][name] = _typed(path, section, name, value)
+            origins[f"{section}.{name}"] = "file"
+    for key, value in (flags or {}).items():
+        if value is None:
+            continue
+        section, _, name = key.partition(".")
+        given[section][name] = _typed(Path("(flag)"), section, name, value)
+        origins[key] = "flag"
+    made = {section: kind(**given[section]) for section, kind in SECTIONS.items()}
+    config = Config(home=where, interface=interface, origins=origins, **made)
+    _check(path, config)
+    return config
+
+
+def find_home(home: str | Path | None, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
+    if home is not None:
+        return Path(home).expanduser().absolute(), "flag"
+    if environ.get("EUCA_HOME"):
+        return Path(environ["EUCA_HOME"]).expanduser().absolute(), "environment"
+    return Path("~/.euca").expanduser(), "default"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EucaError("config_invalid", f"{path} is not valid TOML: {error}. Mend or remove it.") from error
+
+
+def _typed(path: Path, section: str, name: str, value: Any) -> Any:
+    kind = SECTIONS[section]
+    hints = get_type_hints(kind)
+    if name not in hints:
+        raise _unknown(path, f"{section}.{name}", [f"{section}.{known}" for known in hints], "key")
+    wanted = hints[name]
+    if get_origin(wanted) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise _wrong(path, f"{section}.{name}", f'must be a list of texts, as in ["a", "b"], not {value!r}')
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:  # bool is an int to isinstance, and is not one here
+        said = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}[
+            wanted
+        ]
+        raise _wrong(path, f"{section}.{name}", f"must be {said}, not {value!r}")
+    return value
+
+
+def _check(path: Path, config: Config) -> None:
+    """What no type says."""
+    highest = config.listen.port + NODE + MOST_NODES
+    if config.listen.port < 1 or highest > 65535:
+        raise _wrong(path, "listen.port", f"must lie between 1 and {65535 - NODE - MOST_NODES}")
+    for zone in config.up.zones:
+        if not is_name(zone):
+            raise _wrong(
+                path, "up.zones", f"{zone!r} is not a zone's name: lower-case letters, digits and hyphens"
+            )
+    if not 1 <= len(set(config.up.zones)) == len(config.up.zones) <= MOST_ZONES:
+        raise _wrong(path, "up.zones", f"must name 1 to {MOST_ZONES} zones, each once")
+    if not 0 <= config.up.nodes * len(config.up.zones) <= MOST_NODES:
+        raise _wrong(
+            path, "up.nodes", f"must be at least 0, and at most {MOST_NODES} nodes in all zones together"
+        )
+    if config.node.hypervisor not in HYPERVISORS:
+        raise _wrong(path, "node.hypervisor", f"must be one of {', '.join(HYPERVISORS)}")
+    if config.network.mode != "user":
+        raise _wrong(path, "network.mode", "must be 'user': no other mode is built in yet")
+    try:
+        pool = ipaddress.ip_network(config.network.address_pool)
+    except ValueError as error:
+        raise _wrong(path, "network.address_pool", f"is no network: {error}") from error
+    if not pool.is_loopback:
+        raise _wrong(
+            path, "network.address_pool", "must lie in 127.0.0.0/8: user mode serves this machine alone"
+        )
+    host, _, port = config.listen.nameserver.rpartition(":")
+    if config.listen.nameserver and not (host and port.isdecimal()):
+        raise _wrong(path, "listen.nameserver", "must be host:port, as in cloud.example.org:8775")
+
+
+def _unknown(path: Path, key: str, known: list[str], what: str) -> EucaError:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
+    facts = {"file": str(path), "key": key, "nearest": near[0] if near else ""}
+    return EucaError("config_invalid", f"{path} has an unknown {what} {key}. {hint}", facts=facts)
+
+
+def _wrong(path: Path, key: str, why: str) -> EucaError:
+    return EucaError("config_invalid", f"{path}: {key} {why}.", facts={"file": str(path), "key": key})
+
+
+# --------------------------------------------------------------------------------------------------- writing
+def render(config: Config) -> str:
+    """`euca.toml` with what was given as a flag, so that the next command needs no flags."""
+    lines = ["# What the daemons need to start.  All settings: `euca config show --origin`."]
+    for section, kind in SECTIONS.items():
+        entries = [
+            f"{one.name} = {_toml(getattr(getattr(config, section), one.name))}"
+            for one in fields(kind)
+            if config.origins.get(f"{section}.{one.name}") == "flag"
+        ]
+        if entries:
+            lines += ["", f"[{section}]", *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, str) else repr(value)
