@@ -1,0 +1,114 @@
+"""The one write path.
+
+    submit(verb) ─► queue ─► pump: a batch of verbs, each on the view that the ones before it made,
+                                   each in a savepoint; one commit; publish the view; answer everybody
+
+Nothing is answered, published or sent to a node before the commit that makes it true.  The published view is never
+ahead of the disk and never written elsewhere.  If the commit fails, `broken` is called (a daemon ends its process) and
+nobody is answered.
+
+The journal has no thread: `wake` tells whoever drives it (a daemon's writer thread, the simulator) that there is work;
+by default it pumps at once on the caller's own time, under a lock.  A batch is whatever waited while the last commit
+was under way: with one client each request is its own commit, with 64 they share.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+
+from euca_rpc.clock import Clock
+from euca_rpc.cloud.changes import Verb
+from euca_rpc.cloud.store import Refused, Store, StoreBroken
+from euca_rpc.cloud.view import View
+
+log = logging.getLogger("euca.journal")
+
+_BATCH = 256
+_AGAIN = 3  # a verb that drew an id which was used before draws again
+
+
+class Journal:
+    def __init__(
+        self, store: Store, view: View, clock: Clock, *, crash: Callable[[str], None] = lambda point: None
+    ) -> None:
+        self.view = view  # the published one; read it once per request and keep it
+        self.wake: Callable[[], None] = self.pump_all
+        self.published: Callable[[View], None] = lambda view: None
+        self.broken: Callable[[StoreBroken], None] = _reraise
+        self._store = store
+        self._clock = clock
+        self._crash = crash
+        self._queue: deque[tuple[Verb, Future[Any]]] = deque()
+        self._one_pump = Lock()
+
+    def submit(self, verb: Verb) -> Future[Any]:
+        """Queue a verb; the future has its result once it is durable and visible, or what it raised."""
+        future: Future[Any] = Future()
+        self._queue.append((verb, future))
+        self.wake()
+        return future
+
+    def do(self, verb: Verb) -> Any:
+        """Submit and wait: for interfaces and the command line, which have a client waiting anyway."""
+        return self.submit(verb).result(timeout=30)
+
+    def pump_all(self) -> None:
+        while self._queue:
+            if not self._one_pump.acquire(blocking=False):
+                return  # whoever holds it looks at the queue again before it lets go
+            try:
+                self.pump()
+            finally:
+                self._one_pump.release()
+
+    def pump(self) -> bool:
+        """One batch, if there is any.  Only one thread at a time may call it."""
+        batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+        if not batch:
+            return False
+        draft, now = self.view, self._clock.now()
+        ended: list[tuple[Verb, Future[Any], Any, Exception | None]] = []
+        self._crash("journal.before_commit")
+        try:
+            with self._store.transaction() as write:
+                for verb, future in batch:
+                    try:
+                        outcome = verb(draft, now)
+                        write(outcome.changes, outcome.events)
+                    except Exception as error:  # its own refusal (or defect), nobody else's
+                        ended.append((verb, future, None, error))
+                    else:
+                        draft = draft.apply(outcome.changes)
+                        ended.append((verb, future, outcome.result, None))
+        except StoreBroken as broken:
+            log.critical("the last commit failed, ending: %s", broken)
+            self.broken(broken)
+            raise
+        self._crash("journal.after_commit")
+        self.view = draft
+        self.published(draft)
+        for verb, future, result, failure in ended:
+            if isinstance(failure, Refused):
+                self._redraw(verb, future, failure)
+            elif failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(result)
+        return True
+
+    def _redraw(self, verb: Verb, future: Future[Any], error: Refused) -> None:
+        tries = getattr(future, "euca_tries", 0) + 1
+        if tries > _AGAIN:
+            future.set_exception(error)
+            return
+        future.euca_tries = tries  # type: ignore[attr-defined]
+        self._queue.append((verb, future))
+
+
+def _reraise(error: StoreBroken) -> None:
+    raise error

@@ -1,0 +1,207 @@
+"""The life of an instance: pure functions over the two facts of its row.
+
+    intent  running │ stopped │ terminated     written by the cloud controller, with a generation raised by every start
+    seen    nothing │ preparing │ running │ stopped │ failed │ absent     what the node last said, of which generation
+
+The state that a client sees is `state`; what the row claims on its node is `claim`; nothing of either is stored.
+
+`observe` is the one place where a report changes a row.  It answers what the row becomes and what else happened, as
+data.  Silence is not an observation: an unreachable node changes no row but for the sentence of its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from euca_rpc.clock import HOUR, MINUTE, Micros
+from euca_rpc.types import End, Instance, Intent, MachineReport, Seen, Size
+
+PENDING, RUNNING, SHUTTING_DOWN = "pending", "running", "shutting-down"
+TERMINATED, STOPPING, STOPPED = "terminated", "stopping", "stopped"
+
+START_DEADLINE: Micros = 10 * MINUTE  # from launch or start to running: image copy + boot, far above the slowest seen
+END_DEADLINE: Micros = 5 * MINUTE  # from the wish to stop or terminate to its confirmation
+RESTARTS_AN_HOUR = 3
+VISIBLE_AFTER_END: Micros = HOUR
+TOKEN_AFTER_END: Micros = 24 * HOUR
+
+_ENDS = {
+    End.HOST: "its host lost power or was restarted",
+    End.CRASHED: "its virtual machine process died",
+    End.UNKNOWN: "its virtual machine was found off, cause unknown",
+}
+
+
+def state(i: Instance) -> str:
+    """What a client sees: a function of intent and observation alone."""
+    current = i.seen_generation == i.generation
+    if i.intent is Intent.TERMINATED:
+        return TERMINATED if i.ended_at is not None else SHUTTING_DOWN
+    if i.intent is Intent.STOPPED:
+        return STOPPED if _is_off(i) else STOPPING
+    return RUNNING if current and i.seen is Seen.RUNNING else PENDING
+
+
+def _is_off(i: Instance) -> bool:
+    """Nothing of it runs: seen so at this generation, or this generation never left the cloud controller."""
+    return not i.attempted or (i.seen_generation == i.generation and i.seen in (Seen.STOPPED, Seen.ABSENT))
+
+
+def claim(i: Instance) -> Size:
+    """What it holds on its node.  A stopped instance keeps its disk and gives back cores and memory."""
+    if i.ended_at is not None:
+        return Size()
+    if i.intent is Intent.STOPPED and _is_off(i):
+        return Size(0, 0, i.disk_gb)
+    return i.size
+
+
+def settled(i: Instance) -> bool:
+    """Nothing is left to do or to wait for: what is wanted is what was seen."""
+    if i.ended_at is not None:
+        return True
+    if i.intent is Intent.STOPPED:
+        return _is_off(i)
+    if i.intent is Intent.RUNNING:
+        return state(i) == RUNNING and i.seen_reboots >= i.reboots
+    return False
+
+
+# ------------------------------------------------------------------------------------------ what is wanted
+def want_terminated(i: Instance, now: Micros, code: str, reason: str) -> Instance:
+    """Wish its end.  One that never left the cloud controller ends here and now."""
+    if i.intent is Intent.TERMINATED:
+        return i
+    ended = now if not i.attempted and i.generation == 1 else None
+    return replace(
+        i,
+        intent=Intent.TERMINATED,
+        attempts=0,
+        next_try=now,
+        deadline=None if ended else now + END_DEADLINE,
+        reason_code=code,
+        reason=reason,
+        ended_at=ended,
+        version=i.version + 1,
+    )
+
+
+def want_stopped(i: Instance, now: Micros, code: str, reason: str) -> Instance:
+    if i.intent is not Intent.RUNNING:
+        return i
+    return replace(
+        i,
+        intent=Intent.STOPPED,
+        attempts=0,
+        next_try=now,
+        deadline=now + END_DEADLINE,
+        reason_code=code,
+        reason=reason,
+        version=i.version + 1,
+    )
+
+
+def want_started(i: Instance, now: Micros, reason: str = "") -> Instance:
+    """A new generation of the same machine on the same disk."""
+    return replace(
+        i,
+        intent=Intent.RUNNING,
+        generation=i.generation + 1,
+        attempts=0,
+        attempted=False,
+        next_try=now,
+        deadline=now + START_DEADLINE,
+        reason_code="",
+        reason=reason,
+        version=i.version + 1,
+    )
+
+
+def want_rebooted(i: Instance, now: Micros) -> Instance:
+    return replace(i, reboots=i.reboots + 1, attempts=0, next_try=now, version=i.version + 1)
+
+
+# --------------------------------------------------------------------------------------------- what is seen
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a report made of a row.  `began` and `ended` open and close the usage row of its generation."""
+
+    row: Instance
+    began: bool = False
+    ended: bool = False
+
+
+def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
+    """What the node's word ``m`` makes of row ``i``; None if nothing.  The caller has checked that the report comes
+    from the instance's own node.  Another generation than the current one tells nothing about the current one."""
+    if m.generation != i.generation or i.ended_at is not None:
+        return None
+    seen = Seen(m.seen)
+    same = (i.seen, i.seen_generation, i.seen_reboots, i.seen_end, i.seen_detail)
+    if same == (seen, m.generation, m.reboots, m.end, m.detail):
+        return None
+    ran = i.seen is Seen.RUNNING and i.seen_generation == i.generation
+    row = replace(
+        i,
+        seen=seen,
+        seen_generation=m.generation,
+        seen_reboots=m.reboots,
+        seen_end=m.end,
+        seen_detail=m.detail,
+        seen_at=now,
+        private_address=m.private_address or i.private_address,
+        public_address=m.public_address or i.public_address,
+        attempted=True,
+        version=i.version + 1,
+    )
+    if seen is Seen.ABSENT:
+        return Observation(_gone(row, now), ended=ran)
+    if row.intent is Intent.STOPPED and seen is Seen.STOPPED:
+        return Observation(replace(row, deadline=None), ended=ran)
+    if row.intent is not Intent.RUNNING:
+        return Observation(row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING)
+    if seen is Seen.RUNNING:
+        row = replace(row, deadline=None, reason_code="", reason="", running_since=i.running_since or now)
+        return Observation(row, began=not ran)
+    if seen is Seen.FAILED:
+        code = "Server.InternalError"
+        return Observation(want_terminated(row, now, code, m.detail or "the node could not start it"), ended=ran)
+    if seen is Seen.STOPPED:
+        return Observation(_fell(row, m, now), ended=ran)
+    return Observation(row, ended=ran)
+
+
+def _gone(i: Instance, now: Micros) -> Instance:
+    """The node holds a tombstone: nothing of it is left, and nothing older will be started."""
+    if i.intent is not Intent.TERMINATED:
+        i = want_terminated(i, now, "Server.InternalError", f"{i.node} says that it holds nothing of this instance")
+    return replace(i, ended_at=now, deadline=None, version=i.version + 1)
+
+
+def _fell(i: Instance, m: MachineReport, now: Micros) -> Instance:
+    """It ran, it should run, and it is off: what follows depends on why."""
+    if m.end == End.GUEST:
+        if i.shutdown_behavior == "stop":
+            return want_stopped(i, now, "Client.InstanceInitiatedShutdown", "powered off from inside")
+        return want_terminated(i, now, "Client.InstanceInitiatedShutdown", "powered off from inside")
+    cause = _ENDS.get(End(m.end) if m.end in set(End) else End.UNKNOWN, _ENDS[End.UNKNOWN])
+    recent = tuple(at for at in i.restarts if at > now - HOUR)
+    if len(recent) >= RESTARTS_AN_HOUR:
+        sentence = f"{cause}; already started again {len(recent)} times within an hour; start it again by hand"
+        return want_stopped(i, now, "Server.InternalError", sentence)
+    again = want_started(i, now, f"starting again because {cause}")
+    return replace(again, restarts=(*recent, now))
+
+
+def overdue(i: Instance, now: Micros, reachable: bool, silence: str) -> Instance:
+    """Its deadline passed.  A node that answers: the launch failed, say so and end it.  A silent one: only the
+    reason changes; nothing is concluded from silence."""
+    if not reachable:
+        reason = f"waiting for {i.node}, {silence}"
+        return replace(i, deadline=None, reason_code="Server.NodeUnreachable", reason=reason, version=i.version + 1)
+    if i.intent is Intent.RUNNING:
+        told = f": {i.seen_detail}" if i.seen_detail else ""
+        sentence = f"not running {START_DEADLINE // MINUTE} minutes after it was asked for; {i.node} says {i.seen}{told}"
+        return want_terminated(i, now, "Server.InternalError", sentence)
+    sentence = f"{i.node} answers but has not confirmed within {END_DEADLINE // MINUTE} minutes; it is asked again"
+    return replace(i, deadline=now + END_DEADLINE, reason_code=i.reason_code, reason=sentence, version=i.version + 1)

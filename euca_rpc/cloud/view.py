@@ -1,0 +1,330 @@
+"""The view: everything the cloud controller knows, as one immutable value.
+
+    rows       one persistent map per kind of row, exactly what the store holds (ended instances leave after an hour)
+    soft rows  contacts and polls: when zones and nodes were last heard
+    indexes    sums and look-ups made of the rows, kept right by `apply` and by nothing else
+
+A `View` never changes; `apply` answers the next one, numbered one higher.  Whoever holds one has a consistent snapshot
+for as long as it likes, at the price of a pointer.  The journal publishes a view only after its changes are durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from immutables import Map
+
+from euca_rpc.clock import Micros, moment
+from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud.changes import Change, Forget, Remove
+from euca_rpc.policy.values import Target
+from euca_rpc.types import (
+    AccessKey,
+    Account,
+    Certificate,
+    Contact,
+    Image,
+    Instance,
+    KeyPair,
+    Node,
+    Quota,
+    Reservation,
+    Setting,
+    Size,
+    Token,
+    Usage,
+    User,
+    VmType,
+    Zone,
+)
+
+_LOG_LENGTH = 4096  # snapshots that a policy engine may lag behind before it has to look at all targets
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Soft: when a zone is to be asked for its report, and which question is outstanding."""
+
+    id: str  # zone name
+    due: Micros = 0
+    serial: int = 0  # of the last question; an answer to an older one is dropped
+    asking: bool = False
+    told_roster: int = -1  # the roster version that this cluster controller confirmed
+    start_id: str = ""  # of the cluster controller process that confirmed it
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What an account or a user holds."""
+
+    instances: int = 0
+    size: Size = field(default_factory=Size)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    number: int = 0
+    # rows
+    accounts: Map[str, Account] = Map()
+    users: Map[str, User] = Map()
+    access_keys: Map[str, AccessKey] = Map()
+    certificates: Map[str, Certificate] = Map()
+    quotas: Map[str, Quota] = Map()
+    vm_types: Map[str, VmType] = Map()
+    images: Map[str, Image] = Map()
+    keys: Map[str, KeyPair] = Map()
+    reservations: Map[str, Reservation] = Map()
+    instances: Map[str, Instance] = Map()
+    tokens: Map[str, Token] = Map()
+    zones: Map[str, Zone] = Map()
+    nodes: Map[str, Node] = Map()
+    settings: Map[str, Setting] = Map()
+    # soft rows
+    contacts: Map[str, Contact] = Map()
+    polls: Map[str, Poll] = Map()
+    # indexes
+    user_names: Map[str, str] = Map()  # name → user id
+    key_names: Map[str, str] = Map()  # "account/name" → key id
+    addresses: Map[str, str] = Map()  # public address → instance id, while it is not over
+    tallies: Map[str, Tally] = Map()  # "account/…", "user/…"
+    claimed: Map[str, Size] = Map()  # node id → sum of claims
+    on_node: Map[str, Map[str, None]] = Map()  # node id → ids of instances that are not over
+    unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
+    ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
+    by_account: Map[str, Map[str, Reservation]] = Map()
+    targets: Map[str, Target] = Map()
+    log: Map[int, tuple[str, ...]] = Map()  # snapshot number → targets that it changed
+    roster_version: int = 0  # raised when a node comes or goes
+
+    def apply(self, changes: Iterable[Change]) -> View:
+        """The next view.  Linear in the changes, not in the view."""
+        draft = _Draft(self)
+        for change in changes:
+            draft.take(change)
+        return draft.finish()
+
+    def targets_changed(self, since: int) -> Iterable[str] | None:
+        if since >= self.number:
+            return ()
+        if self.number - since > _LOG_LENGTH:
+            return None
+        changed: list[str] = []
+        for number in range(since + 1, self.number + 1):
+            changed.extend(self.log.get(number, ()))
+        return changed
+
+    def quota(self, scope: str) -> Quota:
+        """The limits of ``scope`` ("account/ID", "user/ID"): its own, else the cloud's default, else none."""
+        default = "default/" + scope.partition("/")[0]
+        return self.quotas.get(scope) or self.quotas.get(default) or Quota(scope)
+
+
+_TABLE: dict[type, str] = {
+    Account: "accounts",
+    User: "users",
+    AccessKey: "access_keys",
+    Certificate: "certificates",
+    Quota: "quotas",
+    VmType: "vm_types",
+    Image: "images",
+    KeyPair: "keys",
+    Reservation: "reservations",
+    Instance: "instances",
+    Token: "tokens",
+    Zone: "zones",
+    Node: "nodes",
+    Setting: "settings",
+    Contact: "contacts",
+    Poll: "polls",
+}
+_UNSEEN = (Usage,)  # rows that only the store keeps
+_FIELDS = tuple(f.name for f in fields(View))
+
+
+class _Draft:
+    """A view under construction: the maps that change, and which targets have to be made anew."""
+
+    def __init__(self, base: View) -> None:
+        self.v: dict[str, Any] = {name: getattr(base, name) for name in _FIELDS}
+        self.stale: set[str] = set()
+
+    def take(self, change: Change) -> None:
+        row = change.row
+        kind = type(row)
+        if kind in _UNSEEN:
+            return
+        table = _TABLE[kind]
+        key = row.name if kind is VmType else row.name if kind is Zone else row.id
+        old = self.v[table].get(key)
+        if isinstance(change, Remove | Forget):
+            if old is None:
+                return
+            self.v[table] = self.v[table].delete(key)
+            new = None
+        else:
+            self.v[table] = self.v[table].set(key, row)
+            new = row
+        index = _INDEX.get(kind)
+        if index is not None:
+            index(self, old, new)
+
+    def finish(self) -> View:
+        v = self.v
+        v["number"] += 1
+        if self.stale:
+            targets = v["targets"]
+            for node_id in self.stale:
+                node = v["nodes"].get(node_id)
+                targets = _drop(targets, node_id) if node is None else targets.set(node_id, self.target(node))
+            v["targets"] = targets
+            v["log"] = v["log"].set(v["number"], tuple(sorted(self.stale)))
+        v["log"] = _drop(v["log"], v["number"] - _LOG_LENGTH - 1)
+        return View(**v)
+
+    # -------------------------------------------------------------------------------------------- indexes
+    def instance(self, old: Instance | None, new: Instance | None) -> None:
+        v = self.v
+        row = new or old
+        assert row is not None
+        before = lifecycle.claim(old) if old else Size()
+        after = lifecycle.claim(new) if new else Size()
+        alive_before = old is not None and old.ended_at is None
+        alive = new is not None and new.ended_at is None
+        if old is not None and new is not None and old.node != new.node:
+            self._claim(old.node, Size() - before)
+            self._claim(new.node, after)
+            v["on_node"] = _drop_inner(v["on_node"], old.node, row.id)
+        elif before != after:
+            self._claim(row.node, after - before)
+        if before != after or alive != alive_before:
+            step = int(alive) - int(alive_before)
+            for scope in ("account/" + row.account_id, "user/" + row.created_by):
+                tally = v["tallies"].get(scope, Tally())
+                v["tallies"] = v["tallies"].set(scope, Tally(tally.instances + step, tally.size + after - before))
+        if alive:
+            if not alive_before or (old is not None and old.node != row.node):
+                v["on_node"] = _put_inner(v["on_node"], row.node, row.id, None)
+                self.stale.add(row.node)
+            if row.public_address:
+                v["addresses"] = v["addresses"].set(row.public_address, row.id)
+        elif alive_before:
+            v["on_node"] = _drop_inner(v["on_node"], row.node, row.id)
+            self.stale.add(row.node)
+            if v["addresses"].get(row.public_address) == row.id:
+                v["addresses"] = v["addresses"].delete(row.public_address)
+        open_ = new is not None and not lifecycle.settled(new)
+        v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else _drop(v["unsettled"], row.id)
+        if new is not None and new.ended_at is not None:
+            v["ended"] = v["ended"].set(row.id, new.ended_at)
+        else:
+            v["ended"] = _drop(v["ended"], row.id)
+
+    def _claim(self, node_id: str, by: Size) -> None:
+        self.v["claimed"] = self.v["claimed"].set(node_id, self.v["claimed"].get(node_id, Size()) + by)
+        self.stale.add(node_id)
+
+    def reservation(self, old: Reservation | None, new: Reservation | None) -> None:
+        row = new or old
+        assert row is not None
+        if new is not None:
+            self.v["by_account"] = _put_inner(self.v["by_account"], row.account_id, row.id, row)
+        else:
+            self.v["by_account"] = _drop_inner(self.v["by_account"], row.account_id, row.id)
+
+    def node(self, old: Node | None, new: Node | None) -> None:
+        row = new or old
+        assert row is not None
+        self.stale.add(row.id)
+        listed = (old is not None and old.admin_state in _ASKED, new is not None and new.admin_state in _ASKED)
+        if listed[0] != listed[1]:
+            self.v["roster_version"] += 1
+
+    def contact(self, old: Contact | None, new: Contact | None) -> None:
+        row = new or old
+        assert row is not None
+        if old is not None and new is not None and _up(old) == _up(new) and old.trouble == new.trouble:
+            return
+        if row.id in self.v["nodes"]:
+            self.stale.add(row.id)
+        else:  # a zone came or went: it takes its nodes along
+            self.stale.update(n.id for n in self.v["nodes"].values() if n.zone == row.id)
+
+    def user(self, old: User | None, new: User | None) -> None:
+        if old is not None:
+            self.v["user_names"] = _drop(self.v["user_names"], old.name)
+        if new is not None:
+            self.v["user_names"] = self.v["user_names"].set(new.name, new.id)
+
+    def key(self, old: KeyPair | None, new: KeyPair | None) -> None:
+        if old is not None:
+            self.v["key_names"] = _drop(self.v["key_names"], f"{old.account_id}/{old.name}")
+        if new is not None:
+            self.v["key_names"] = self.v["key_names"].set(f"{new.account_id}/{new.name}", new.id)
+
+    def target(self, n: Node) -> Target:
+        v = self.v
+        why = _unusable(n, v["contacts"].get(n.zone), v["contacts"].get(n.id))
+        return Target(
+            id=n.id,
+            zone=n.zone,
+            architecture=n.architecture,
+            offer=n.offer,
+            claimed=v["claimed"].get(n.id, Size()),
+            usable=not why,
+            why=why,
+            last_used=n.last_used,
+            machines=len(v["on_node"].get(n.id, ())),
+            version=v["number"],
+        )
+
+
+_ASKED = ("active", "drained")  # a cluster controller asks these nodes; the others are out
+_INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
+    Instance: _Draft.instance,
+    Reservation: _Draft.reservation,
+    Node: _Draft.node,
+    Contact: _Draft.contact,
+    User: _Draft.user,
+    KeyPair: _Draft.key,
+}
+
+
+def silence(contact: Contact | None) -> str:
+    """Why nobody answers, naming the moment; "" if somebody does."""
+    if contact is None or (contact.heard_at is None and contact.silent_since is None):
+        return "not heard since the cloud controller started"
+    if contact.silent_since is None:
+        return ""
+    return f"silent since {moment(contact.silent_since)}" + (f" ({contact.trouble})" if contact.trouble else "")
+
+
+def _up(contact: Contact) -> bool:
+    return contact.heard_at is not None and contact.silent_since is None
+
+
+def _unusable(n: Node, zone: Contact | None, node: Contact | None) -> str:
+    if n.admin_state != "active":
+        return f"{n.admin_state} by an administrator"
+    if said := silence(zone):
+        return f"its cluster controller is {said}"
+    return silence(node)
+
+
+def _drop(m: Any, key: Any) -> Any:
+    return m.delete(key) if key in m else m
+
+
+def _put_inner(m: Any, outer: str, key: str, value: Any) -> Any:
+    return m.set(outer, m.get(outer, Map()).set(key, value))
+
+
+def _drop_inner(m: Any, outer: str, key: str) -> Any:
+    inner = m.get(outer)
+    if inner is None or key not in inner:
+        return m
+    inner = inner.delete(key)
+    return m.set(outer, inner) if inner else m.delete(outer)
+
+
