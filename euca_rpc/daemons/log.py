@@ -1,8 +1,10 @@
-"""What a daemon says: one line per record, with the time (wall, UTC), the daemon, the level and the request id.
+"""What a daemon says: one line per record, with the time (wall, UTC), the daemon, the level and the
+request id.
 
     2026-11-22T10:31:05.123Z cloud WARNING [-] zone-a has been silent since 2026-11-22 10:31:02Z
 
-The request id is given as ``extra={"request_id": …}``.  A private note of an error is logged here and nowhere else.
+The request id is given as ``extra={"request_id": …}``. A private note of an error is logged here and
+nowhere else.
 """
 
 from __future__ import annotations

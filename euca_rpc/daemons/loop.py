@@ -1,9 +1,10 @@
 """Drives one controller from one thread.
 
-A controller (`stepper.Stepper`) never loops and never sleeps; this does both for it.  `step()` runs when the moment it
-asked for has come or when somebody woke it, whichever is first; a wake during a step is not lost.  A step that raises
-ends the process: its state is on disk or in other daemons, and a supervisor starts it again from there.  Going on
-with a half-changed view would be worse than the second of silence.
+A controller (`stepper.Stepper`) never loops and never sleeps; this does both for it. `step()` runs
+when the moment it asked for has come or when somebody woke it, whichever is first; a wake during a
+step is not lost. A step that raises ends the process: its state is on disk or in other daemons, and a
+supervisor starts it again from there. Going on with a half-changed view would be worse than the second
+of silence.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""What there is: zones, nodes, instances, users, types, images, events; and why one of them is as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from euca_rpc.cli.frame import Command, Invocation, invocation
+from euca_rpc.cli.output import clean
+from euca_rpc.cli.remote import ask
+
+COLUMNS = {
+    "zones": ("name", "state", "nodes", "free", "policy"),
+    "nodes": ("id", "state", "admin_state", "hypervisor", "architecture", "offer", "claimed", "instances"),
+    "instances": ("id", "state", "vm_type", "node", "public_address", "private_address", "owner", "reason"),
+    "users": ("name", "account_id", "is_admin", "enabled", "created_at"),
+    "types": ("name", "cores", "memory_mb", "disk_gb"),
+    "events": ("at", "kind", "subject", "actor", "origin", "facts"),
+}
+HELP = {
+    "zones": "The availability zones, each a cluster, and the room in them.",
+    "nodes": "The nodes: what each offers, what is claimed of it, when it was last heard.",
+    "instances": "All users' instances, with the reason of those that are not plainly running.",
+    "users": "Who may use the cloud.",
+    "types": "The VM types, smallest first.",
+}
+
+
+def make(verb: str) -> click.Command:
+    @invocation
+    def show(one: Invocation) -> None:
+        one.output.rows(ask(one.config(), verb), COLUMNS[verb], none=f"no {verb}")
+
+    examples = f"euca {verb}\neuca {verb} --json | jq '.[].{COLUMNS[verb][0]}'"
+    return Command(verb, callback=show, help=HELP[verb], examples=examples)
+
+
+LISTS = tuple(make(verb) for verb in HELP)
+
+
+@click.command(
+    "events",
+    cls=Command,
+    help="The last events of the cloud's history, oldest first.",
+    examples="euca events --last 20\neuca events --json | jq -r .[].kind",
+)
+@click.option("--last", default=50, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
+@invocation
+def events(one: Invocation, last: int) -> None:
+    one.output.rows(ask(one.config(), "events", {"last": last}), COLUMNS["events"], none="no events")
+
+
+@click.command(
+    "explain",
+    cls=Command,
+    help="Why an instance is in its state, or why a launch was refused: the reason on each node.\n\n"
+    "ID is an instance (i-…), a reservation (r-…), a node (zone/host) or the request id of a refused launch.",
+    examples="euca explain i-1a2b3c4d\neuca explain zone-a/host-1",
+)
+@click.argument("id")
+@invocation
+def explain(one: Invocation, id: str) -> None:
+    story: Any = ask(one.config(), "explain", {"id": id})
+    if one.as_json:
+        one.output.document(story)
+        return
+    for line in paragraphs(story):
+        one.output.say(line)
+
+
+def paragraphs(story: Any, indent: str = "") -> list[str]:
+    """Nested facts as indented lines; sentences stand as they are."""
+    if isinstance(story, dict):
+        lines: list[str] = []
+        for key, value in story.items():
+            if isinstance(value, dict | list):
+                lines.append(f"{indent}{key.replace('_', ' ')}:")
+                lines += paragraphs(value, indent + "  ") or [f"{indent}  none"]
+            elif value not in (None, ""):
+                lines.append(f"{indent}{key.replace('_', ' ')}: {clean(str(value))}")
+        return lines
+    if isinstance(story, list):
+        lines = []
+        for item in story:
+            inner = paragraphs(item, indent + "  ")
+            if inner:
+                lines.append(f"{indent}- {inner[0].strip()}")
+                lines += inner[1:]
+        return lines
+    return [f"{indent}{clean(str(story))}"]

@@ -1,0 +1,76 @@
+"""Which process is ours: a pid file holds the pid and the moment the process began.
+
+A pid alone is a trap: numbers are used again. Only a process with the same number *and* the same
+beginning is ever sent a signal. A zombie counts as ended, for where PID 1 reaps late it stays for
+seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+
+def began(pid: int) -> str | None:
+    """The start time of a living process in clock ticks since boot, or None."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    return None if state in "ZX" else rest[18]
+
+
+def write(file: Path, pid: int) -> None:
+    file.write_text(f"{pid} {began(pid) or '-'}\n")
+
+
+def living(file: Path) -> int | None:
+    """The pid, if that very process still lives."""
+    try:
+        pid, start = file.read_text().split()
+    except (FileNotFoundError, ValueError):
+        return None
+    return int(pid) if began(int(pid)) == start else None
+
+
+def end(file: Path, grace: float) -> str:
+    """SIGTERM, after ``grace`` seconds SIGKILL; the file goes with the process.  What happened, for people."""
+    pid = living(file)
+    if pid is None:
+        file.unlink(missing_ok=True)
+        return "was not running"
+    how = "ended"
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        file.unlink(missing_ok=True)
+        return how
+    try:
+        if living(file) == pid:  # looked at again under the handle: now it cannot become another's
+            _send(handle, signal.SIGTERM)
+            if not _gone(handle, file, grace):
+                how = "killed"
+                _send(handle, signal.SIGKILL)
+                _gone(handle, file, 5.0)
+    finally:
+        os.close(handle)
+    file.unlink(missing_ok=True)
+    return how
+
+
+def _send(handle: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
+
+
+def _gone(handle: int, file: Path, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if select.select([handle], [], [], 0.2)[0] or living(file) is None:
+            return True
+    return False
