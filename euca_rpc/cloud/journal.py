@@ -80,6 +80,8 @@ class Journal:
                     try:
                         outcome = verb(draft, now)
                         write(outcome.changes, outcome.events)
+                    except StoreBroken:
+                        raise
                     except Exception as error:  # its own refusal (or defect), nobody else's
                         ended.append((verb, future, None, error))
                     else:

@@ -161,7 +161,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     if row.intent is not Intent.RUNNING:
         return Observation(row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING)
     if seen is Seen.RUNNING:
-        row = replace(row, deadline=None, reason_code="", reason="", running_since=i.running_since or now)
+        row = replace(row, deadline=None, reason_code="", reason="", running_since=i.running_since if ran else now)
         return Observation(row, began=not ran)
     if seen is Seen.FAILED:
         code = "Server.InternalError"

@@ -1,7 +1,8 @@
 """The durable half: rows of `types` in tables of the same names, through peewee, and nothing else.
 
 One table per kind of row, one column per field, made from the dataclasses; an `event` table that is only appended to.
-One long-lived writer.  SQLite in WAL mode with ``synchronous=FULL``: when `transaction` ends, it is on the disk.  The SQL
+One writer at a time (the journal); any thread may
+read, on a connection of its own, and sees what is committed.  SQLite in WAL mode with ``synchronous=FULL``: when `transaction` ends, it is on the disk.  The SQL
 is portable (inserts, upserts by primary key, deletes); nothing outside this file may know which database it is.
 
 `transaction` takes a batch: each request in a savepoint of its own, so that one that the database refuses (an id that
@@ -118,17 +119,18 @@ class _Table:
             self.back.append(_nullable(back))
         meta = type("Meta", (), {"database": database, "table_name": kind.__name__.lower()})
         self.model: Any = type(kind.__name__, (peewee.Model,), {**columns, "Meta": meta})
+        model: Any = self.model
         self.sent = [n for n in self.names if not (kind is Event and n == "id")]
-        model_fields = [getattr(self.model, n) for n in self.sent]
+        model_fields = [getattr(model, n) for n in self.sent]
         row = dict.fromkeys(model_fields, None)
-        self.insert_sql = self.model.insert(row).sql()[0]
+        self.insert_sql = model.insert(row).sql()[0]
         others = [f for f in model_fields if f.name != self.key]
-        upsert = self.model.insert(row).on_conflict(
-            conflict_target=[getattr(self.model, self.key)], preserve=others
+        upsert = model.insert(row).on_conflict(
+            conflict_target=[getattr(model, self.key)], preserve=others
         )
         self.put_sql = upsert.sql()[0]
-        target = getattr(self.model, self.key)
-        self.delete_sql = self.model.delete().where(target == "").sql()[0]
+        target = getattr(model, self.key)
+        self.delete_sql = model.delete().where(target == "").sql()[0]
 
     def params(self, row: Any) -> list[Any]:
         return [self.out[self.names.index(n)](getattr(row, n)) for n in self.sent]
@@ -157,10 +159,7 @@ class Store:
         self.database = peewee.SqliteDatabase(
             str(path),
             pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "busy_timeout": 5000},
-            check_same_thread=False,
-            autoconnect=False,
         )
-        self.database.connect()
         self.tables: dict[type, _Table] = {kind: _Table(kind, self.database) for kind in (*ROWS, Event)}
         self._migrate()
 
@@ -248,6 +247,8 @@ class Store:
                     self._execute(table.insert_sql, table.params(event))
         except peewee.IntegrityError as error:
             raise Refused(str(error)) from None
+        except peewee.PeeweeException as error:  # a full disk, a lost file: nothing of the batch may be believed
+            raise StoreBroken(str(error)) from error
 
     def _write_one(self, change: Change) -> None:
         if isinstance(change, Soft | Forget):

@@ -1,0 +1,245 @@
+"""The instances noun: launch, describe, terminate, reboot, stop, start, console.
+
+Reads come from one view; writes are verbs in the journal.  Whoever may not see an instance is told that it does not
+exist, and one id that cannot be found refuses the whole request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from euca_rpc.carrier import Answer, Carrier
+from euca_rpc.clock import Clock, Micros
+from euca_rpc.cloud import launch, lifecycle
+from euca_rpc.cloud.changes import Change, Outcome, Put, event
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.reconcile import reachable, why_unreachable
+from euca_rpc.cloud.reports import usage_row
+from euca_rpc.cloud.view import View
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import Ids
+from euca_rpc.policy.values import Launch, LaunchClass, Placement
+from euca_rpc.types import (
+    Caller,
+    Console,
+    Event,
+    Instance,
+    InstanceStatus,
+    Intent,
+    Launched,
+    LaunchRequest,
+    Reservation,
+    Transition,
+    Usage,
+)
+from euca_rpc.wire.contracts import CLUSTER, object_name
+
+
+class Placer(Protocol):
+    def place(self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int) -> Placement:
+        """Admit and place, or refuse with reasons per target."""
+        ...
+
+
+class Instances:
+    def __init__(
+        self, journal: Journal, clock: Clock, ids: Ids, carrier: Carrier, placer: Placer, pool: launch.AddressPool
+    ) -> None:
+        self._journal, self._clock, self._ids = journal, clock, ids
+        self._carrier, self._placer, self._pool = carrier, placer, pool
+
+    # ----------------------------------------------------------------------------------------------- launch
+    def launch(self, caller: Caller, request: LaunchRequest) -> Launched:
+        try:
+            for _ in range(launch.TRIES):
+                view = self._journal.view
+                plan = launch.check(view, caller, request)
+                if (found := launch.remembered(view, plan)) is not None:
+                    return self._launched(found)
+                count = launch.quota_left(view, plan)
+                placed = self._placer.place(plan.launch, plan.launch_class, view, request.min_count, count)
+                try:
+                    made = self._journal.do(launch.commit_launch(plan, placed.nodes, self._ids, self._pool))
+                except launch.Conflict:
+                    continue
+                return self._launched(made)
+            raise EucaError(
+                "capacity_exhausted",
+                f"{request.min_count} × {request.vm_type} asked for; others took the room {launch.TRIES} times while "
+                "it was being placed: try again",
+            )
+        except EucaError as refusal:
+            if refusal.kind in ("capacity", "limit", "denied", "unavailable"):
+                self._remember_refusal(caller, request, refusal)
+            raise
+
+    def _launched(self, reservation: Reservation) -> Launched:
+        view = self._journal.view
+        rows = (view.instances.get(i) for i in reservation.instance_ids)
+        return Launched(reservation, tuple(status(view, row) for row in rows if row is not None))
+
+    def _remember_refusal(self, caller: Caller, request: LaunchRequest, refusal: EucaError) -> None:
+        """For `euca explain`; nobody waits for it."""
+        facts = {"asked": f"{request.min_count} × {request.vm_type}", "zone": request.zone or "any"}
+        facts |= {"symbol": refusal.symbol, "reason": refusal.sentence, **_plain(refusal.facts)}
+        self._journal.submit(
+            lambda view, now: Outcome(events=(event("launch.refused", caller.request_id, now, caller, facts=facts),))
+        )
+
+    # --------------------------------------------------------------------------------------------- describe
+    def describe(
+        self, caller: Caller, ids: Sequence[str] = ()
+    ) -> Iterable[tuple[Reservation, tuple[InstanceStatus, ...]]]:
+        view = self._journal.view
+        if ids:
+            wanted = {row.id for row in found(view, caller, ids)}
+            reservations: Iterable[Reservation] = {
+                view.instances[i].reservation_id: view.reservations[view.instances[i].reservation_id] for i in wanted
+            }.values()
+        else:
+            wanted = None
+            reservations = view.reservations.values() if caller.is_admin else view.by_account.get(caller.account_id, {}).values()
+        rows = view.instances
+        for reservation in sorted(reservations, key=lambda r: (r.created_at, r.id)):
+            members = tuple(
+                status(view, rows[i]) for i in reservation.instance_ids if i in rows and (wanted is None or i in wanted)
+            )
+            if members:
+                yield reservation, members
+
+    def console(self, caller: Caller, id: str) -> Future[Console]:
+        view = self._journal.view
+        (row,) = found(view, caller, [id])
+        future: Future[Console] = Future()
+        if not row.attempted:
+            future.set_result(Console(row.id, b"", self._clock.now()))
+            return future
+        if not reachable(view, row.node):
+            future.set_exception(
+                EucaError("unreachable", f"the console of {row.id} is on {row.node}, {why_unreachable(view, row.node)}")
+            )
+            return future
+
+        def arrived(answer: Answer) -> None:
+            if future.done():
+                return
+            if answer.error is not None:
+                future.set_exception(answer.error)
+            else:
+                told = answer.value
+                future.set_result(Console(row.id, bytes(told["text"]), int(told["at"])))
+
+        args = {"node": row.node, "instance_id": row.id}
+        self._carrier.call(object_name(CLUSTER, row.zone), "console", args, arrived)
+        return future
+
+    # ---------------------------------------------------------------------------------------- what is wanted
+    def terminate(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
+        def change(row: Instance, now: Micros) -> Instance:
+            return lifecycle.want_terminated(row, now, "Client.UserInitiatedShutdown", "User initiated")
+
+        return self._each(caller, ids, "instance.terminate", change)
+
+    def stop(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
+        def change(row: Instance, now: Micros) -> Instance:
+            if row.intent is Intent.TERMINATED:
+                raise _conflict(row, "stopped")
+            return lifecycle.want_stopped(row, now, "Client.UserInitiatedShutdown", "User initiated")
+
+        return self._each(caller, ids, "instance.stop", change)
+
+    def start(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
+        """On the node that has its disk, if cores and memory are free there now."""
+
+        def change(row: Instance, now: Micros) -> Instance:
+            if row.intent is Intent.RUNNING:
+                return row
+            if lifecycle.state(row) != lifecycle.STOPPED:
+                raise _conflict(row, "started")
+            return lifecycle.want_started(row, now)
+
+        return self._each(caller, ids, "instance.start", change, check_room=True)
+
+    def reboot(self, caller: Caller, ids: Sequence[str]) -> None:
+        def change(row: Instance, now: Micros) -> Instance:
+            if row.intent is not Intent.RUNNING:
+                raise _conflict(row, "rebooted")
+            return lifecycle.want_rebooted(row, now) if lifecycle.state(row) == lifecycle.RUNNING else row
+
+        self._each(caller, ids, "instance.reboot", change)
+
+    def _each(
+        self,
+        caller: Caller,
+        ids: Sequence[str],
+        kind: str,
+        change: Callable[[Instance, Micros], Instance],
+        check_room: bool = False,
+    ) -> list[Transition]:
+        """All or none, in one transaction."""
+
+        def verb(view: View, now: Micros) -> Outcome:
+            changes: list[Change] = []
+            events: list[Event] = []
+            moves: list[Transition] = []
+            draft = view
+            for row in found(view, caller, ids):
+                new = change(row, now)
+                moves.append(Transition(row.id, lifecycle.state(row), lifecycle.state(new)))
+                if new is row:
+                    continue
+                if check_room:
+                    _fits_again(draft, row, new)
+                draft = draft.apply([Put(new)])
+                changes.append(Put(new))
+                changes.extend(_usage_end(row, new, now))
+                events.append(event(kind, row.id, now, caller, row.account_id))
+            return Outcome(tuple(changes), tuple(events), moves)
+
+        transitions: list[Transition] = self._journal.do(verb)
+        return transitions
+
+
+def _usage_end(old: Instance, new: Instance, now: Micros) -> Iterable[Put]:
+    if new.ended_at is not None and old.running_since is not None and lifecycle.state(old) == lifecycle.RUNNING:
+        usage: Usage = usage_row(old, old.running_since)
+        yield Put(usage)
+
+
+def _fits_again(view: View, old: Instance, new: Instance) -> None:
+    target = view.targets.get(old.node)
+    need = lifecycle.claim(new) - lifecycle.claim(old)
+    if target is None or not target.usable:
+        raise EucaError(
+            "capacity_exhausted", f"the disk of {old.id} is on {old.node}, {why_unreachable(view, old.node)}"
+        )
+    if not need.fits(target.room):
+        raise EucaError(
+            "capacity_exhausted",
+            f"starting {old.id} needs {need.cores} cores and {need.memory_mb} MB on {old.node}, where its disk is; free "
+            f"there are {target.room.cores} and {target.room.memory_mb}: try again later",
+        )
+
+
+def _conflict(row: Instance, wanted: str) -> EucaError:
+    return EucaError("state_conflict", f"{row.id} is {lifecycle.state(row)} and cannot be {wanted}")
+
+
+def status(view: View, row: Instance) -> InstanceStatus:
+    return InstanceStatus(row, lifecycle.state(row), reachable(view, row.node))
+
+
+def found(view: View, caller: Caller, ids: Sequence[str]) -> list[Instance]:
+    rows = []
+    for instance_id in dict.fromkeys(ids):
+        row = view.instances.get(instance_id)
+        if row is None or not (caller.is_admin or row.account_id == caller.account_id):
+            raise EucaError("instance_not_found", f"the instance id {instance_id!r} does not exist")
+        rows.append(row)
+    return rows
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in facts.items() if k in ("ruled_out", "asked", "room", "scope", "what", "limit", "held")}

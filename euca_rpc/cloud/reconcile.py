@@ -1,0 +1,220 @@
+"""Reconcilers: what has to be asked of whom, so that what was seen becomes what is wanted.
+
+    decide(view, now) → (actions, next_due)
+
+Pure, with no input but the view: run it twice and it says the same, run it after a crash and it goes on where the disk
+says.  It is run when poked or when `next_due` has come; there is no tick.  There are no retries inside: an action is
+written into the view before it is carried out (`mark`), with the moment at which it may be repeated, and whether it
+worked is learnt from the next report, never from the call's answer.
+
+Kept in mind by everyone who changes this file:
+* silence is not an answer: nothing is asked of an unreachable node, and nothing concluded from its silence;
+* only what is unsettled is looked at, so the cost follows the number of changes, not of machines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from euca_rpc.clock import SECOND, Micros
+from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, Soft, event
+from euca_rpc.cloud.view import Poll, View, silence
+from euca_rpc.types import Event, Instance, Intent, Seen
+
+POLL: Micros = 2 * SECOND
+BACKOFF: tuple[Micros, ...] = tuple(s * SECOND for s in (5, 10, 20, 40, 60))
+
+
+# ----------------------------------------------------------------------------------------------- the actions
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Poll a zone's cluster controller for its report."""
+
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """One call to one node about some of its instances: ensure, absent, stop or reboot."""
+
+    method: str
+    node: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A deadline passed."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Never attempted, and its node cannot be used: place it again as a new generation."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Ended long enough ago: leave the view; tokens that nobody may repeat any more go for good."""
+
+    ids: tuple[str, ...]
+
+
+Action = Ask | Tell | Overdue | Move | Prune
+
+
+# ---------------------------------------------------------------------------------------------- the decision
+def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
+    """All that is due now, and the next moment at which something will be."""
+    due: list[Micros] = []
+    actions: list[Action] = []
+    for zone in view.zones:
+        poll = view.polls.get(zone) or Poll(zone)
+        if poll.asking:
+            continue
+        if poll.due <= now:
+            actions.append(Ask(zone))
+        else:
+            due.append(poll.due)
+    tell: dict[tuple[str, str], list[str]] = defaultdict(list)
+    late: list[str] = []
+    for instance_id in view.unsettled:
+        row = view.instances[instance_id]
+        if row.deadline is not None and row.deadline <= now:
+            late.append(row.id)
+            continue
+        if row.deadline is not None:
+            due.append(row.deadline)
+        method = _missing(row)
+        if method is None:
+            continue
+        if not reachable(view, row.node):
+            if method == "ensure" and not row.attempted and row.generation == 1:
+                actions.append(Move(row.id))
+            continue  # a report that says otherwise wakes us
+        if row.next_try <= now:
+            tell[method, row.node].append(row.id)
+        else:
+            due.append(row.next_try)
+    actions.extend(Tell(method, node, tuple(sorted(ids))) for (method, node), ids in sorted(tell.items()))
+    if late:
+        actions.append(Overdue(tuple(sorted(late))))
+    old = [i for i, ended in view.ended.items() if ended + lifecycle.VISIBLE_AFTER_END <= now]
+    if old:
+        actions.append(Prune(tuple(sorted(old))))
+    return actions, min(due, default=None)
+
+
+def _missing(i: Instance) -> str | None:
+    """The call that this row is waiting to have made; None: it waits for the node to go on."""
+    current = i.seen_generation == i.generation
+    if i.intent is Intent.TERMINATED:
+        return "absent"
+    if i.intent is Intent.STOPPED:
+        return "stop"
+    if current and i.seen is Seen.RUNNING:
+        return "reboot" if i.seen_reboots < i.reboots else None
+    if current and i.seen is Seen.PREPARING:
+        return None
+    return "ensure"
+
+
+def reachable(view: View, node_id: str) -> bool:
+    node = view.nodes.get(node_id)
+    if node is None or node.admin_state not in ("active", "drained"):
+        return False
+    return not silence(view.contacts.get(node.zone)) and not silence(view.contacts.get(node_id))
+
+
+def why_unreachable(view: View, node_id: str) -> str:
+    node = view.nodes.get(node_id)
+    if node is None:
+        return "which is not known"
+    if node.admin_state not in ("active", "drained"):
+        return f"which was {node.admin_state} by an administrator"
+    said = silence(view.contacts.get(node.zone))
+    if said:
+        return f"whose cluster controller is {said}"
+    said = silence(view.contacts.get(node_id))
+    return f"which is {said}" if said else "which answers"
+
+
+# ------------------------------------------------------------------------------ written before it is carried out
+def mark_asked(view: View, zone: str, now: Micros) -> Outcome:
+    poll = view.polls.get(zone) or Poll(zone)
+    asked = replace(poll, serial=poll.serial + 1, asking=True)
+    return Outcome((Soft(asked),), result=asked)
+
+
+def mark_answered(view: View, zone: str, serial: int, now: Micros, again: Micros) -> Change | None:
+    """None: an answer to a question that is no longer the current one."""
+    poll = view.polls.get(zone)
+    if poll is None or poll.serial != serial or not poll.asking:
+        return None
+    return Soft(replace(poll, asking=False, due=now + again))
+
+
+def mark_told(view: View, action: Tell, now: Micros) -> Outcome:
+    """Count the attempt before the call.  Rows that changed their mind meanwhile are left out; the result is what is
+    still to be told."""
+    rows = [view.instances[i] for i in action.ids if i in view.instances]
+    rows = [r for r in rows if r.ended_at is None and r.node == action.node and _missing(r) == action.method]
+    marked = [
+        replace(
+            r,
+            attempts=r.attempts + 1,
+            attempted=r.attempted or action.method == "ensure",
+            next_try=now + BACKOFF[min(r.attempts, len(BACKOFF) - 1)],
+        )
+        for r in rows
+    ]
+    return Outcome(tuple(map(Put, marked)), result=tuple(marked))
+
+
+def mark_overdue(view: View, action: Overdue, now: Micros) -> Outcome:
+    changes: list[Change] = []
+    events: list[Event] = []
+    for row in (view.instances[i] for i in action.ids if i in view.instances):
+        if row.deadline is None or row.deadline > now or lifecycle.settled(row):
+            continue
+        new = lifecycle.overdue(row, now, reachable(view, row.node), why_unreachable(view, row.node))
+        changes.append(Put(new))
+        events.append(event("instance.overdue", row.id, now, "cloud", row.account_id, {"reason": new.reason}))
+    return Outcome(tuple(changes), tuple(events))
+
+
+def mark_moved(view: View, instance_id: str, node_id: str, now: Micros) -> Outcome:
+    """Placed again on ``node_id``.  Nothing of it was ever sent anywhere, so the new generation is the first one."""
+    row = view.instances.get(instance_id)
+    target = view.targets.get(node_id)
+    if row is None or row.attempted or row.ended_at is not None or row.intent is not Intent.RUNNING:
+        return Outcome()
+    if target is None or not target.usable or not row.size.fits(target.room):
+        return Outcome()
+    zone = node_id.partition("/")[0]
+    new = replace(row, node=node_id, zone=zone, next_try=now, version=row.version + 1)
+    told = event("instance.moved", row.id, now, "cloud", row.account_id, {"from": row.node, "to": node_id})
+    return Outcome((Put(new),), (told,))
+
+
+def prune(view: View, ids: Iterable[str], now: Micros) -> Outcome:
+    changes: list[Change] = []
+    for row in (view.instances[i] for i in ids if i in view.instances):
+        changes.append(Forget(row))
+        reservation = view.reservations.get(row.reservation_id)
+        rest = {i for i in reservation.instance_ids if i in view.instances} if reservation else set()
+        rest -= {c.row.id for c in changes if isinstance(c, Forget)}
+        if reservation is not None and not rest:
+            changes.append(Forget(reservation))
+            key = f"{row.account_id}/{row.client_token}"
+            token = view.tokens.get(key) if row.client_token else None
+            if token is not None:
+                changes.append(Put(replace(token, expires_at=now + lifecycle.TOKEN_AFTER_END)))
+    changes += [Remove(t) for t in view.tokens.values() if t.expires_at is not None and t.expires_at <= now]
+    return Outcome(tuple(changes))

@@ -1,0 +1,131 @@
+"""What a cluster controller's report does to the view: pure, `(view, answer, now) → Outcome`.
+
+A report counts only for instances that are assigned to the reporting node at that generation; a node can lie about its
+own machines and about nothing else.  It is complete: a machine that a node had accepted and no longer mentions was
+forgotten by the node, which is not the same as ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from euca_rpc.clock import Micros
+from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
+from euca_rpc.cloud.view import View
+from euca_rpc.types import Contact, Event, Instance, Intent, Node, NodeReport, Seen, Usage
+from euca_rpc.wire.codec import unpack
+
+
+def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outcome:
+    """One zone's answer to `report` (see `cluster.service`)."""
+    changes: list[Change] = [Soft(Contact(zone, heard_at=now))]
+    events: list[Event] = []
+    for node_id, told in (answer.get("nodes") or {}).items():
+        node = view.nodes.get(node_id)
+        if node is None or node.zone != zone or node.admin_state not in ("active", "drained"):
+            continue
+        _contact(view, node, told, now, changes)
+        if told.get("report") is not None:
+            report = unpack(NodeReport, told["report"])
+            if report.node == node_id:
+                _node(node, report, now, changes, events)
+                _machines(view, node, report, now, changes, events)
+    return Outcome(tuple(changes), tuple(events))
+
+
+def lost(view: View, zone: str, trouble: str, silence_after: Micros, now: Micros) -> Outcome:
+    """The zone did not answer: silent once it has not for a while; its instances keep their state."""
+    old = view.contacts.get(zone) or Contact(zone)
+    since = old.silent_since
+    if since is None:
+        last = old.heard_at if old.heard_at is not None else now
+        since = last if now - last >= silence_after or old.heard_at is None else None
+    return Outcome((Soft(replace(old, silent_since=since, trouble=trouble if since is not None else "")),))
+
+
+def _contact(view: View, node: Node, told: Mapping[str, Any], now: Micros, changes: list[Change]) -> None:
+    heard, since = told.get("heard_at"), told.get("silent_since")
+    if heard is None and since is None:
+        return  # the cluster controller has not asked it yet
+    version = int(told.get("version") or 0)
+    changes.append(Soft(Contact(node.id, heard, since, str(told.get("trouble") or "") if since else "", version)))
+
+
+def _node(node: Node, r: NodeReport, now: Micros, changes: list[Change], events: list[Event]) -> None:
+    new = replace(
+        node,
+        cores=r.offer.cores,
+        memory_mb=r.offer.memory_mb,
+        disk_gb=r.offer.disk_gb,
+        architecture=r.architecture,
+        hypervisor=r.hypervisor,
+        boot_id=r.boot_id,
+    )
+    if new != node:
+        changes.append(Put(new))
+        kind = "node.rebooted" if node.boot_id and node.boot_id != r.boot_id else "node.changed"
+        facts = {"cores": new.cores, "memory_mb": new.memory_mb, "disk_gb": new.disk_gb, "boot_id": new.boot_id}
+        events.append(event(kind, node.id, now, node.id, facts=facts))
+
+
+def _machines(
+    view: View, node: Node, report: NodeReport, now: Micros, changes: list[Change], events: list[Event]
+) -> None:
+    mentioned = set()
+    for machine in report.machines:
+        mentioned.add(machine.instance_id)
+        row = view.instances.get(machine.instance_id)
+        if row is None or row.node != node.id:
+            continue
+        seen = lifecycle.observe(row, machine, now)
+        if seen is not None:
+            _record(row, seen, now, changes, events)
+    for instance_id in view.on_node.get(node.id, ()):
+        row = view.instances[instance_id]
+        if instance_id not in mentioned and row.seen_generation == row.generation and row.seen is not Seen.NOTHING:
+            _forgotten(row, now, changes, events)
+
+
+def _record(
+    old: Instance, seen: lifecycle.Observation, now: Micros, changes: list[Change], events: list[Event]
+) -> None:
+    new = seen.row
+    changes.append(Put(new))
+    usage = usage_row(old, now)
+    if seen.began:
+        changes.append(Put(usage))
+    if seen.ended:
+        changes.append(Put(replace(usage, began=old.running_since or now, ended=now)))
+    facts = {"seen": str(new.seen), "state": lifecycle.state(new), "generation": new.generation, "node": new.node}
+    if new.reason:
+        facts["reason"] = new.reason
+    if new.seen_detail:
+        facts["detail"] = new.seen_detail
+    events.append(event("instance.seen", new.id, now, new.node, new.account_id, facts))
+
+
+def usage_row(i: Instance, now: Micros) -> Usage:
+    return Usage(
+        f"{i.id}/{i.generation}",
+        i.id,
+        i.node,
+        i.vm_type,
+        i.account_id,
+        i.created_by,
+        i.cores,
+        i.memory_mb,
+        i.disk_gb,
+        began=now,
+    )
+
+
+def _forgotten(row: Instance, now: Micros, changes: list[Change], events: list[Event]) -> None:
+    """The node had it and no longer knows of it: asked again, as one whose disk must exist."""
+    if row.intent is Intent.RUNNING and row.seen is Seen.FAILED:
+        return
+    new = replace(row, seen=Seen.NOTHING, next_try=now, seen_detail="the node no longer mentions it", version=row.version + 1)
+    changes.append(Put(new))
+    events.append(event("instance.forgotten", row.id, now, row.node, row.account_id))
