@@ -1,0 +1,447 @@
+"""The node controller against the simulated hypervisor: what it starts, refuses, adopts and removes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from euca_rpc.carrier import Answer, OnAnswer
+from euca_rpc.clock import HOUR, SECOND, ManualClock
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import SeededIds
+from euca_rpc.node.capacity import OfferSettings
+from euca_rpc.node.hypervisor import Mark
+from euca_rpc.node.machine import NoDisks
+from euca_rpc.node.network import NoNetwork
+from euca_rpc.node.service import NodeService
+from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
+from euca_rpc.types import BlobRef, End, MachineSpec, Size
+from euca_rpc.wire.codec import pack
+
+ID = "i-0000000a"
+
+
+class QueueCarrier:
+    """Jobs wait until they are told to run."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, Callable[[], Any], OnAnswer]] = []
+
+    def call(self, peer: str, method: str, args: dict[str, Any], on_answer: OnAnswer) -> None:
+        raise AssertionError("a node calls nobody")
+
+    def run(self, key: str, job: Callable[[], Any], on_answer: OnAnswer) -> None:
+        self.jobs.append((key, job, on_answer))
+
+    def settle(self) -> None:
+        while self.jobs:
+            _, job, on_answer = self.jobs.pop(0)
+            try:
+                answer = Answer(job())
+            except EucaError as error:
+                answer = Answer(error=error)
+            on_answer(answer)
+
+
+class NoImages:
+    def fetch(self, ref: BlobRef) -> Path:
+        raise AssertionError("nothing to fetch")
+
+
+class Host:
+    """A node's home and hypervisor that outlive its daemons."""
+
+    def __init__(self, root: Path, offer: OfferSettings | None = None) -> None:
+        self.root = root
+        self.clock, self.ids = ManualClock(), SeededIds(1)
+        self.offer = offer or OfferSettings(disk_gb=1000, reserve_memory_mb=0)
+        self.hypervisor = SimulatedHypervisor(root / "host", clock=self.clock, ids=self.ids)
+        self.pokes = 0
+        self.node: NodeService | None = None
+        self.boot()
+
+    def boot(self) -> NodeService:
+        if self.node is not None:
+            self.node.close()
+        self.carrier = QueueCarrier()
+        self.node = NodeService(
+            "west/one",
+            "cloud-1",
+            self.root / "home",
+            self.hypervisor,
+            NoImages(),
+            self.carrier,
+            self.clock,
+            self.ids,
+            self.offer,
+            NoNetwork(),
+            poke=self._poke,
+            disks=NoDisks(),
+        )
+        return self.node
+
+    def _poke(self) -> None:
+        self.pokes += 1
+
+    def ask(self, method: str, *what: Any, settle: bool = True) -> list[str]:
+        argument = "specs" if method == "ensure" else "items"
+        answer = getattr(self.node, method)(**{argument: list(what)})
+        if settle:
+            self.carrier.settle()
+        return [refusal["symbol"] for refusal in answer["refused"]]
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        assert self.node is not None
+        return {m["instance_id"]: m for m in self.node.report()["machines"]}
+
+    def seen(self, instance_id: str = ID) -> tuple[str, int, str] | None:
+        machine = self.report().get(instance_id)
+        return machine and (machine["seen"], machine["generation"], machine["end"])
+
+    def history(self) -> list[tuple[str, str, int]]:
+        lines = read_history(self.root / "host")
+        return [
+            (x.what, x.instance, x.generation) for x in lines if x.what in ("start", "stop", "reboot", "end")
+        ]
+
+
+def spec(
+    generation: int = 1, *, instance_id: str = ID, fresh: bool | None = None, **other: Any
+) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "instance_id": instance_id,
+        "generation": generation,
+        "reboots": 0,
+        "fresh": generation == 1 if fresh is None else fresh,
+        "account_id": "123456789012",
+        "cores": 1,
+        "memory_mb": 512,
+        "disk_gb": 2,
+        "architecture": "x86_64",
+        "image": BlobRef("emi-00000001", "0" * 64, 1, 1, "raw", "https://127.0.0.1/x", "ticket"),
+        "kernel": None,
+        "ramdisk": None,
+        "mac": "d0:0d:00:00:00:0a",
+        "private_address": "10.0.1.5",
+        "public_address": "127.31.0.5",
+        "hostname": "ip-10-0-1-5",
+        "user_data": b"\x00\xffsecret",
+    }
+    packed: dict[str, Any] = pack(MachineSpec(**{**values, **other}))
+    return packed
+
+
+def item(generation: int = 1, instance_id: str = ID, **more: Any) -> dict[str, Any]:
+    return {"instance_id": instance_id, "generation": generation, **more}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_nothing_is_started_before_the_request_is_durable(host: Host) -> None:
+    host.ask("ensure", spec(), settle=False)
+    assert host.history() == []
+    host.carrier.jobs.clear()  # the daemon dies here; nothing but the record remembers
+    host.boot().step()
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    assert host.history() == [("start", ID, 1)]
+
+
+def test_a_repeated_ensure_starts_once(host: Host) -> None:
+    for _ in range(3):
+        assert host.ask("ensure", spec()) == []
+    assert host.history() == [("start", ID, 1)]
+    assert host.pokes > 0
+
+
+def test_a_running_machine_is_adopted_after_a_restart(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.boot().step()
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    assert host.history() == [("start", ID, 1)]
+
+
+def test_start_asked_and_killed_before_the_answer_is_not_started_twice(host: Host) -> None:
+    host.ask("ensure", spec(), settle=False)
+    _, job, _ = host.carrier.jobs.pop()
+    real = host.hypervisor.start
+
+    def start_and_die(plan: Any) -> None:
+        real(plan)
+        raise KeyboardInterrupt
+
+    host.hypervisor.start = start_and_die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        job()
+    host.hypervisor.start = real  # type: ignore[method-assign]
+    host.boot().step()
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    assert host.history() == [("start", ID, 1)]
+
+
+def test_an_older_generation_is_refused(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("stop", item())
+    assert host.ask("ensure", spec(2)) == []
+    assert host.ask("ensure", spec(1)) == ["generation_old"]
+    assert host.ask("stop", item(1)) == ["generation_old"]
+    assert host.ask("absent", item(1)) == ["generation_old"]
+    assert host.seen() == ("running", 2, "")
+
+
+def test_stop_keeps_the_disk_and_a_late_ensure_does_not_undo_it(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("stop", item())
+    assert host.seen() == ("stopped", 1, End.ASKED)
+    assert (host.root / "home/instances" / ID / "disk.none").exists()
+    assert host.ask("ensure", spec(1)) == ["generation_old"]
+    assert host.seen() == ("stopped", 1, End.ASKED)
+
+
+def test_stop_of_a_generation_that_has_not_arrived_keeps_it_from_starting(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("stop", item(2))
+    assert host.ask("ensure", spec(2)) == ["generation_old"]
+    assert host.seen() == ("stopped", 2, End.ASKED)
+
+
+def test_absent_buries_and_a_late_ensure_is_refused(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("absent", item())
+    assert host.seen() == ("absent", 1, "")
+    assert not (host.root / "home/instances" / ID).exists()
+    assert host.ask("ensure", spec()) == ["generation_old"]
+    host.boot().step()
+    assert host.ask("ensure", spec()) == ["generation_old"]
+    assert host.history() == [("start", ID, 1), ("stop", ID, 1)]
+
+
+def test_absent_of_something_never_heard_of_is_a_tombstone(host: Host) -> None:
+    assert host.ask("absent", item(3)) == []
+    assert host.seen() == ("absent", 3, "")
+    assert host.ask("ensure", spec(3)) == ["generation_old"]
+    assert host.ask("ensure", spec(4, fresh=True)) == []
+    assert host.seen() == ("running", 4, "")
+
+
+def test_a_tombstone_is_told_for_an_hour_and_again_when_asked_again(host: Host) -> None:
+    host.ask("absent", item())
+    host.clock.advance(HOUR + SECOND)
+    assert host.seen() is None
+    host.ask("absent", item())
+    assert host.seen() == ("absent", 1, "")
+    host.clock.advance(7 * 24 * HOUR)
+    host.boot().step()
+    assert host.ask("ensure", spec()) == ["generation_old"]
+    host.clock.advance(9 * 24 * HOUR)
+    assert host.node is not None
+    host.node.step()
+    assert not (host.root / "home/tombstones" / f"{ID}.json").exists()
+
+
+def test_a_removal_that_was_cut_off_goes_on(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("absent", item(), settle=False)
+    host.boot().step()
+    assert host.seen() == ("running", 1, "")
+    host.carrier.settle()
+    assert host.seen() == ("absent", 1, "")
+
+
+def test_disks_of_a_fenced_node_are_set_aside(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("absent", item(1, keep_disk=True))
+    assert host.seen() == ("absent", 1, "")
+    assert (host.root / "home/set-aside" / f"{ID}-1" / "disk.none").exists()
+
+
+def test_reboot_once_per_counter(host: Host) -> None:
+    host.ask("ensure", spec())
+    for _ in range(3):
+        host.ask("reboot", item(1, reboots=1))
+    host.ask("reboot", item(1, reboots=2))
+    host.ask("reboot", item(1, reboots=1))
+    assert [line for line in host.history() if line[0] == "reboot"] == [("reboot", ID, 1)] * 2
+    assert host.report()[ID]["reboots"] == 2
+
+
+def test_a_reset_recorded_and_cut_off_is_not_done_after_the_restart(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("reboot", item(1, reboots=1), settle=False)
+    host.boot().step()
+    host.carrier.settle()
+    assert ("reboot", ID, 1) not in host.history()
+    assert host.report()[ID]["reboots"] == 1
+
+
+@pytest.mark.parametrize("end", [End.GUEST, End.CRASHED])
+def test_a_machine_that_ended_is_told_and_left_alone(host: Host, end: End) -> None:
+    host.ask("ensure", spec())
+    host.hypervisor.end(ID, end)
+    assert host.seen() == ("stopped", 1, end)
+    host.ask("ensure", spec())  # late or repeated
+    host.boot().step()
+    host.carrier.settle()
+    assert host.seen() == ("stopped", 1, end)
+    host.ask("ensure", spec(2))
+    assert host.seen() == ("running", 2, "")
+
+
+def test_a_lost_host_is_not_a_lost_machine(host: Host) -> None:
+    host.ask("ensure", spec())
+    before = host.node.report()["boot_id"]  # type: ignore[union-attr]
+    host.hypervisor.lose_power()
+    assert host.seen() == ("stopped", 1, End.HOST)
+    assert host.node.report()["boot_id"] != before  # type: ignore[union-attr]
+    assert host.ask("ensure", spec(2, fresh=False)) == []
+    assert host.seen() == ("running", 2, "")
+
+
+def test_a_missing_disk_is_never_replaced(host: Host) -> None:
+    assert host.ask("ensure", spec(2, fresh=False)) == ["state_conflict"]
+    machine = host.report()[ID]
+    assert machine["seen"] == "failed"
+    assert "that disk is not on this node" in machine["detail"]
+    assert host.history() == []
+
+
+def test_a_new_disk_over_an_old_one_is_refused(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("stop", item())
+    assert host.ask("ensure", spec(2, fresh=True)) == ["state_conflict"]
+    assert "It was left as it is" in host.report()[ID]["detail"]
+    assert (host.root / "home/instances" / ID / "disk.none").exists()
+
+
+def test_the_node_checks_its_room_again(tmp_path: Path) -> None:
+    host = Host(tmp_path, OfferSettings(cores=2, memory_mb=2048, disk_gb=5))
+    second, third = "i-0000000b", "i-0000000c"
+    assert host.ask("ensure", spec(), spec(instance_id=second), spec(instance_id=third)) == [
+        "capacity_exhausted"
+    ]
+    assert host.seen(third) == ("failed", 1, "")
+    assert "1 cores asked, 0 free; 2 GiB of disk asked, 1 free" in host.report()[third]["detail"]
+    host.ask("stop", item(1, second))  # gives back its core, keeps its disk
+    assert host.ask("ensure", spec(instance_id="i-0000000d", disk_gb=1, fresh=True)) == ["capacity_exhausted"]
+    host.ask("absent", item(1, third))
+    assert host.ask("ensure", spec(instance_id="i-0000000e", disk_gb=1)) == ["capacity_exhausted"]
+    host.ask("absent", item(1, "i-0000000d"))
+    assert host.ask("ensure", spec(2, fresh=True, instance_id="i-0000000e", disk_gb=1)) == []
+
+
+def test_foreign_domains_are_counted_and_not_touched(host: Host) -> None:
+    before = host.node.report()["offer"]  # type: ignore[union-attr]
+    host.hypervisor.plant_foreign("somebody", Size(3, 1000, 0))
+    after = host.node.report()["offer"]  # type: ignore[union-attr]
+    assert (before["cores"] - after["cores"], before["memory_mb"] - after["memory_mb"]) == (3, 1000)
+    assert "somebody" not in host.report()
+
+
+def test_a_machine_with_our_mark_and_no_record_is_told_and_not_touched(host: Host) -> None:
+    host.ask("ensure", spec())
+    lost = Host.__new__(Host)
+    lost.__dict__.update(host.__dict__)
+    lost.node = None
+    lost.root = host.root / "elsewhere"
+    lost.boot().step()
+    machine = lost.report()[ID]
+    assert (machine["seen"], "no record" in machine["detail"]) == ("running", True)
+    lost.carrier.settle()
+    assert host.history() == [("start", ID, 1)]
+    lost.ask("absent", item())  # only a recorded terminate
+    assert host.history() == [("start", ID, 1), ("stop", ID, 1)]
+
+
+def test_an_unreachable_hypervisor_is_never_an_empty_list(host: Host) -> None:
+    host.ask("ensure", spec())
+    write_faults(host.root / "host", Faults(unreachable=True))
+    with pytest.raises(EucaError) as caught:
+        host.report()
+    assert caught.value.symbol == "unreachable"
+    host.ask("absent", item())  # recorded although nothing can be done now
+    write_faults(host.root / "host", Faults())
+    assert host.seen() == ("running", 1, "")
+    host.clock.advance(5 * SECOND)
+    host.node.step()  # type: ignore[union-attr]
+    host.carrier.settle()
+    assert host.seen() == ("absent", 1, "")
+
+
+def test_a_failed_start_has_a_reason_and_is_tried_again(host: Host) -> None:
+    write_faults(host.root / "host", Faults(fail_starts=(1,)))
+    host.ask("ensure", spec())
+    machine = host.report()[ID]
+    assert machine["seen"] == "preparing"
+    assert "configured to fail" in machine["detail"]
+    due = host.node.step()  # type: ignore[union-attr]
+    assert due == host.clock.now() + 5 * SECOND
+    host.clock.advance(5 * SECOND)
+    host.node.step()  # type: ignore[union-attr]
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    assert host.report()[ID]["detail"] == ""
+
+
+def test_the_version_changes_when_and_only_when_something_did(host: Host) -> None:
+    node = host.node
+    assert node is not None
+    first = node.report()
+    assert node.report(known=first["version"]) == {"same": first["version"]}
+    host.ask("ensure", spec())
+    second = node.report(known=first["version"])
+    assert second["version"] > first["version"]
+    assert node.report(known=second["version"]) == {"same": second["version"]}
+    assert host.boot().report()["version"] != second["version"]
+
+
+def test_a_second_daemon_of_the_same_node_is_refused_by_pid(host: Host) -> None:
+    import os
+
+    with pytest.raises(EucaError, match=f"already served by process {os.getpid()}"):
+        Host(host.root)
+
+
+@pytest.mark.parametrize("text", ["../../etc", "i-0000000A", "i-1", "", 7, None])
+def test_what_is_not_an_instance_id_never_becomes_a_path(host: Host, text: Any) -> None:
+    with pytest.raises(EucaError, match="not an instance id"):
+        host.node.absent(items=[{"instance_id": text, "generation": 1}])  # type: ignore[union-attr]
+    with pytest.raises(EucaError, match="not an instance id"):
+        host.node.console(instance_id=text)  # type: ignore[union-attr]
+
+
+def test_console(host: Host) -> None:
+    host.ask("ensure", spec())
+    assert b"simulated machine i-0000000a" in host.node.console(instance_id=ID)["text"]  # type: ignore[union-attr]
+    with pytest.raises(EucaError, match="is not on node"):
+        host.node.console(instance_id="i-ffffffff")  # type: ignore[union-attr]
+
+
+def test_user_data_survives_the_record(host: Host) -> None:
+    host.ask("ensure", spec(), settle=False)
+    node = host.boot()
+    assert node._machines[ID].spec.user_data == b"\x00\xffsecret"
+    assert node._machines[ID].spec.image.format == "raw"
+
+
+def test_a_domain_of_another_node_is_not_touched(host: Host) -> None:
+    other = Mark("cloud-1", "west/two", ID, 1)
+    host.ask("ensure", spec(), settle=False)
+    host.hypervisor._append(  # as if the other node shared this hypervisor
+        __import__("euca_rpc.node.simulated", fromlist=["Line"]).Line(
+            "start", 0, ID, 1, other.cloud_id, other.node_id, [1, 1, 1]
+        )
+    )
+    host.carrier.settle()
+    machine = host.report()[ID]
+    assert machine["seen"] == "failed"
+    assert "belongs to node west/two" in machine["detail"]
+    host.ask("absent", item())
+    assert host.history() == [("start", ID, 1)]
