@@ -35,6 +35,10 @@ READY = "euca test image ready"
 # In the order of need; what they depend on is loaded first.  isofs reads the seed, button and evdev the power button.
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "isofs", "button", "evdev")
 PROGRAMS = ("/usr/sbin/dropbear", "/usr/bin/dropbearkey")
+FOLDERS = (
+    *("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt", "root"),
+    *("etc/euca", "etc/dropbear", "etc/acpi/PWRF", "var/log", "var/lib/euca"),
+)
 BUSYBOX = (Path("/bin/busybox"), Path("/usr/bin/busybox"))
 DEBIAN_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -73,7 +77,9 @@ def build(to: Path, progress: Progress = lambda step: None) -> TestImage:
     return image
 
 
-def kernel(architecture: str, boot: Path = Path("/boot"), modules: Path = Path("/lib/modules")) -> tuple[str, Path]:
+def kernel(
+    architecture: str, boot: Path = Path("/boot"), modules: Path = Path("/lib/modules")
+) -> tuple[str, Path]:
     """The newest of Debian's cloud kernels whose drivers are installed too."""
     flavour = DEBIAN_ARCHITECTURE.get(architecture)
     found = [
@@ -82,7 +88,9 @@ def kernel(architecture: str, boot: Path = Path("/boot"), modules: Path = Path("
         if (modules / path.name.removeprefix("vmlinuz-") / "modules.dep").exists()
     ]
     if not found:
-        raise missing(f"no kernel {boot}/vmlinuz-*-cloud-{flavour} with its drivers", f"linux-image-cloud-{flavour}")
+        raise missing(
+            f"no kernel {boot}/vmlinuz-*-cloud-{flavour} with its drivers", f"linux-image-cloud-{flavour}"
+        )
     return max(found, key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])])
 
 
@@ -104,7 +112,19 @@ def missing(what: str, package: str) -> EucaError:
 # ------------------------------------------------------------------------------------------------------ ramdisk
 def ramdisk(version: str, busybox: Path, modules: Path = Path("/lib/modules")) -> bytes:
     drivers = list(driver_files(modules / version))
-    applets = ("sh", "mount", "umount", "insmod", "cat", "ls", "tr", "usleep", "sleep", "poweroff", "switch_root")
+    applets = (
+        "sh",
+        "mount",
+        "umount",
+        "insmod",
+        "cat",
+        "ls",
+        "tr",
+        "usleep",
+        "sleep",
+        "poweroff",
+        "switch_root",
+    )
     entries = [newc.directory(name) for name in ("bin", "dev", "proc", "sys", "root", "modules")]
     entries += [
         newc.character_device("dev/console", 5, 1),
@@ -121,8 +141,8 @@ def driver_files(directory: Path) -> Iterator[Path]:
     """The drivers and all they depend on, dependencies first, each once; those built into the kernel are skipped."""
     depends: dict[str, tuple[str, list[str]]] = {}
     for line in (directory / "modules.dep").read_text().splitlines():
-        path, _, needs = line.partition(":")
-        depends[module_name(path)] = (path, needs.split())
+        file, _, needed_by_it = line.partition(":")
+        depends[module_name(file)] = (file, needed_by_it.split())
     builtin = {module_name(line) for line in (directory / "modules.builtin").read_text().splitlines()}
     done: set[str] = set()
     for name in MODULES:
@@ -144,7 +164,7 @@ def module_name(path: str) -> str:
 # --------------------------------------------------------------------------------------------------------- disk
 def lay_out(tree: Path, busybox: Path) -> None:
     """The root file system as a plain directory."""
-    for name in "bin sbin dev proc sys run tmp mnt root etc/euca etc/dropbear etc/acpi/PWRF var/log var/lib/euca".split():
+    for name in FOLDERS:
         (tree / name).mkdir(parents=True, exist_ok=True)
     (tree / "root").chmod(0o700)
 
@@ -182,12 +202,15 @@ def lay_out(tree: Path, busybox: Path) -> None:
 def make_disk(tree: Path, disk: Path) -> None:
     """4 KiB blocks: such a file system of 16 MB can be grown to terabytes, one of 1 KiB blocks cannot."""
     fixed = "11e0ca00-0000-4000-8000-000000000001"
+    options = f"root_owner=0:0,hash_seed={fixed},lazy_itable_init=0"
     run(
-        ["mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-L", "euca", "-U", fixed]
-        + ["-E", f"root_owner=0:0,hash_seed={fixed},lazy_itable_init=0", "-d", str(tree), str(disk)]
-        + [f"{DISK_MEGABYTES}M"]
+        [
+            *("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-L", "euca"),
+            *("-U", fixed, "-E", options, "-d", str(tree), str(disk), f"{DISK_MEGABYTES}M"),
+        ]
     )
-    if os.geteuid() != 0:  # mkfs took over the builder's number; ssh refuses keys in directories that are not root's
+    if os.geteuid() != 0:
+        # mkfs took over the builder's number, and ssh refuses keys in directories that are not root's.
         names = [path.relative_to(tree) for path in sorted(tree.rglob("*"))]
         commands = "".join(f"sif /{name} uid 0\nsif /{name} gid 0\n" for name in names)
         with tempfile.NamedTemporaryFile("w", dir=disk.parent, suffix=".debugfs") as script:
@@ -203,10 +226,17 @@ def run(command: list[str]) -> None:
     if program is None:
         raise missing(f"no {command[0]}", "e2fsprogs")
     done = subprocess.run(
-        [program, *command[1:]], env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [program, *command[1:]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
-        raise EucaError("internal", f"{command[0]} failed while building the test image: {done.stderr.strip()[-500:]}")
+        raise EucaError(
+            "internal", f"{command[0]} failed while building the test image: {done.stderr.strip()[-500:]}"
+        )
 
 
 def place(tree: Path, source: Path, name: str) -> None:
