@@ -1,0 +1,356 @@
+"""Placement: a snapshot in, a proposal out.
+
+    admit   launch + view ─► every loaded policy may refuse
+    place   sync (what changed since the last snapshot) ─► per zone: its policy's ranking ─► refresh ─► take ─► Placement
+                                                                                                    └► refusal, with why
+
+The core's arithmetic comes first (zone, architecture, usable, room), then the policy's `feasible`, then its `score`.
+A named zone is binding.  With none named, the zone whose best target scores highest is preferred (ties: lower id);
+all machines go to one zone if one holds them all, else they span as few zones as possible.
+
+The proposal claims nothing: whoever commits it checks room again in its own transaction.  The same snapshot gives
+the same proposal, whichever snapshots were looked at before: rankings follow the snapshot in either direction.
+
+All calls of policies are made inside one job of `isolation`.  A policy that is tripped in the middle ends the job,
+which is then done again without it: no proposal mixes answers from before and after.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from euca_rpc.clock import Clock, iso
+from euca_rpc.errors import EucaError
+from euca_rpc.policy import refusal
+from euca_rpc.policy.health import LIMIT, Health
+from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched
+from euca_rpc.policy.loader import Policy, bind
+from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Verdict, unfit
+from euca_rpc.policy.values import (
+    Launch,
+    LaunchClass,
+    No,
+    Placement,
+    PolicyView,
+    RuledOut,
+    Snapshot,
+    Target,
+    Wait,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
+KEPT = 250  # rankings kept per zone; classes beyond that are ranked anew each time they come round
+
+OnTrip = Callable[[str, str], None]
+
+
+class _Tripped(Exception):
+    """A policy was tripped in the middle of a job: do the job again without it."""
+
+
+class Engine:
+    def __init__(
+        self,
+        policies: Mapping[str, Any],
+        *,
+        cloud_policy: str,
+        clock: Clock,
+        budget: float = BUDGET,
+        trip_after: int = LIMIT,
+        on_trip: OnTrip = lambda policy, trouble: None,
+        isolation: Isolation | None = None,
+    ) -> None:
+        self._policies = {name: bind(name, plugin) for name, plugin in policies.items()}
+        self._health = {name: Health(name, p.broken, trip_after) for name, p in self._policies.items()}
+        self._cloud_policy = cloud_policy
+        self._clock = clock
+        self._on_trip = on_trip
+        self._isolation = isolation or Watched(budget)
+        self._lock = threading.Lock()
+        self._trips: list[tuple[str, str]] = []  # to be told once the lock is free
+        self._forget()
+
+    # ------------------------------------------------------------------------------------------------ asked
+    def admit(self, launch: Launch, view: PolicyView) -> None:
+        """Returns if every loaded policy lets the launch pass; policy_refused or policy_failed otherwise."""
+        self._run(lambda calls: self._admit(calls, launch, view))
+
+    def place(
+        self,
+        launch: Launch,
+        cls: LaunchClass,
+        snapshot: Snapshot,
+        view: PolicyView,
+        *,
+        count_min: int,
+        count_max: int,
+        zone_policy: Mapping[str, str],
+    ) -> Placement:
+        """Between ``count_min`` and ``count_max`` targets, as many as there is room for; capacity_exhausted or
+        policy_failed otherwise.  ``zone_policy``: the zones that have a policy of their own."""
+        launch = replace(launch, min_count=count_min, max_count=count_max)
+        return self._run(lambda calls: self._place(calls, launch, cls, snapshot, zone_policy))
+
+    def status(self) -> list[dict[str, Any]]:
+        return [self._health[name].status() for name in sorted(self._health)]
+
+    def reset(self, policy: str) -> None:
+        """Call a tripped policy again."""
+        with self._lock:
+            if policy not in self._health:
+                raise EucaError(
+                    "parameter_invalid",
+                    f"No policy {policy!r} is loaded; there are {', '.join(sorted(self._health)) or 'none'}.",
+                )
+            self._health[policy].reset()
+
+    # ------------------------------------------------------------------------------------------------ admit
+    def _admit(self, calls: Calls, launch: Launch, view: PolicyView) -> None:
+        for name, policy in self._policies.items():
+            if not policy.broken and "admit" not in policy.hooks:
+                continue
+            self._must_answer(policy, "admit")
+            try:
+                said = calls.call(name, "admit", policy.hooks["admit"], launch, view)
+            except Raised as failure:
+                self._failed(name, str(failure))
+                raise refusal.failed(name, "admit", str(failure)) from failure
+            if said is None:
+                continue
+            if isinstance(said, No):
+                raise refusal.refused(name, said.reason, kind=said.kind)
+            if isinstance(said, Wait) and isinstance(said.until, int):
+                raise refusal.refused(
+                    name, f"{said.reason} Try again after {iso(said.until)}.", kind="wait", until=said.until
+                )
+            trouble = f"admit returned {said!r:.100}, not None, No or Wait"
+            self._failed(name, trouble)
+            raise refusal.failed(name, "admit", trouble)
+
+    # ------------------------------------------------------------------------------------------------ place
+    def _place(
+        self,
+        calls: Calls,
+        launch: Launch,
+        cls: LaunchClass,
+        snapshot: Snapshot,
+        zone_policy: Mapping[str, str],
+    ) -> Placement:
+        self._sync(snapshot)
+        named = launch.zone or cls.zone
+        zones = [named] if named else sorted(self._members)
+        targets = snapshot.targets
+        closed: list[tuple[str, EucaError]] = []
+        offers: list[tuple[tuple[float, str], Ranking, Judge]] = []
+        for zone in zones:
+            policy = self._policies.get(zone_policy.get(zone, self._cloud_policy))
+            try:
+                if policy is None:
+                    raise self._not_loaded(zone, zone_policy)
+                self._must_answer(policy, "feasible")
+            except EucaError as failure:
+                closed.append((zone, failure))
+                continue
+            ranking = self._ranking(policy, cls, zone)
+            judge = self._judge(calls, policy, ranking.cls, zone)
+            ranking.refresh(targets, zone, judge)
+            best = ranking.best()
+            if best is not None:
+                offers.append((best, ranking, judge))
+        offers.sort(key=lambda offer: offer[0])
+        parts: list[tuple[Ranking, list[str]]] = []
+        for best, ranking, judge in offers:
+            wanted = launch.max_count
+            chosen = [best[1]] if wanted == 1 else ranking.take(wanted, targets, self._last_used(), judge)
+            if len(chosen) == wanted:
+                return Placement(tuple(chosen), ranking.policy)
+            parts.append((ranking, chosen))
+        parts.sort(key=lambda part: -len(part[1]))  # stable: of equal zones the preferred one first
+        nodes = [node for _, chosen in parts for node in chosen]
+        if len(nodes) >= launch.min_count:
+            used = dict.fromkeys(ranking.policy for ranking, _ in parts)
+            return Placement(tuple(nodes[: launch.max_count]), "+".join(used))
+        if closed and len(closed) == len(zones):
+            raise closed[0][1]
+        out = self._ruled_out(cls, named, targets, closed, zone_policy)
+        raise refusal.no_room(launch, cls, named, len(nodes), launch.max_count, out)
+
+    def _judge(self, calls: Calls, policy: Policy, cls: LaunchClass, zone: str) -> Judge:
+        name = policy.name
+        feasible, score = policy.hooks.get("feasible"), policy.hooks.get("score")
+        if self._health[name].tripped:
+            score = None  # (feasible: see _must_answer)
+
+        def judge(target: Target) -> Verdict:
+            kind = unfit(cls, zone, target)
+            if kind is not None:
+                return kind
+            if feasible is not None:
+                try:
+                    said = calls.call(name, "feasible", feasible, cls, target)
+                except Raised as failure:
+                    self._failed(name, str(failure))
+                    return FAILED
+                if isinstance(said, No):
+                    return said
+                if said is not None:
+                    self._failed(name, f"feasible returned {said!r:.100}, not None or No")
+                    return FAILED
+            if score is None:
+                return NEUTRAL
+            try:
+                value = calls.call(name, "score", score, cls, target)
+            except Raised as failure:
+                self._failed(name, str(failure))
+                return NEUTRAL
+            if value is None:
+                return NEUTRAL
+            if type(value) in (float, int) and 0.0 <= value <= 1.0:  # NaN is not; True is no number here
+                return float(value)
+            self._failed(name, f"score returned {value!r:.100}, not a number from 0 to 1")
+            return NEUTRAL
+
+        return judge
+
+    def _ruled_out(
+        self,
+        cls: LaunchClass,
+        named: str | None,
+        targets: Mapping[str, Target],
+        closed: Iterable[tuple[str, EucaError]],
+        zone_policy: Mapping[str, str],
+    ) -> Iterable[RuledOut]:
+        """Everything that holds no machine more, from what the rankings already know: no policy is called."""
+        shut = {zone: failure.sentence for zone, failure in closed}
+        for target in targets.values():
+            name = zone_policy.get(target.zone, self._cloud_policy)
+            kind: str | No | None = unfit(cls, named, target)
+            if kind is None:
+                if target.zone in shut:
+                    yield RuledOut(target.id, "policy_failed", shut[target.zone])
+                    continue
+                policy = self._policies[name]
+                kind = self._ranking(policy, cls, target.zone).out.get(target.id)
+            if kind is not None:
+                yield refusal.ruled_out(cls, named, target, kind, name)
+
+    # -------------------------------------------------------------------------------------------- the rankings
+    def _forget(self) -> None:
+        """Start from nothing: at first, and when a job was left behind in the middle of its work."""
+        self._snapshot: Snapshot | None = None
+        self._members: dict[str, set[str]] = {}  # zone → its targets
+        self._zone_of: dict[str, str] = {}
+        self._rankings: dict[str, OrderedDict[Any, Ranking]] = {}  # zone → the most recently used last
+        self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
+
+    def _sync(self, snapshot: Snapshot) -> None:
+        before = self._snapshot
+        if before is snapshot:
+            return
+        changed: Iterable[str] | None = None
+        if before is not None:
+            if before.number < snapshot.number:
+                changed = snapshot.targets_changed(before.number)
+            elif before.number > snapshot.number:  # another thread was faster with a newer one: the way back
+                changed = before.targets_changed(snapshot.number)
+            elif before.targets is snapshot.targets:
+                changed = ()
+        if changed is None:
+            self._forget()
+            changed = snapshot.targets
+        targets = snapshot.targets
+        for id in changed:
+            target = targets.get(id)
+            old = self._zone_of.get(id)
+            if target is None:
+                if old is not None:
+                    del self._zone_of[id]
+                    self._members[old].discard(id)
+                    if not self._members[old]:
+                        del self._members[old]
+            elif old != target.zone:
+                if old is not None:
+                    self._members[old].discard(id)
+                self._zone_of[id] = target.zone
+                self._members.setdefault(target.zone, set()).add(id)
+            for zone in {old, target.zone if target is not None else None} - {None}:
+                for ranking in self._rankings.get(zone or "", {}).values():
+                    ranking.dirty.add(id)
+            self._highest = None
+        self._snapshot = snapshot
+
+    def _ranking(self, policy: Policy, cls: LaunchClass, zone: str) -> Ranking:
+        if cls.hints:
+            cls = replace(cls, hints=tuple(sorted(h for h in cls.hints if h[0] in policy.hints)))
+        key = (policy.name, self._health[policy.name].epoch, cls)
+        kept = self._rankings.setdefault(zone, OrderedDict())
+        ranking = kept.get(key)
+        if ranking is None:
+            ranking = kept[key] = Ranking(policy.name, cls, self._members.get(zone, set()))
+            if len(kept) > KEPT:
+                kept.popitem(last=False)
+        else:
+            kept.move_to_end(key)
+        return ranking
+
+    def _last_used(self) -> int:
+        if self._highest is None:
+            assert self._snapshot is not None
+            self._highest = max((t.last_used for t in self._snapshot.targets.values()), default=0)
+        return self._highest
+
+    # ------------------------------------------------------------------------------------------- misbehaviour
+    def _run(self, job: Callable[[Calls], T]) -> T:
+        try:
+            with self._lock:
+                while True:  # ends: each turn but the last trips a policy
+                    try:
+                        return self._isolation.run(job)
+                    except Hung as hang:
+                        self._forget()  # the job that was left behind keeps what it was working on
+                        self._count(hang.policy, str(hang), hung=True)
+                    except _Tripped:
+                        pass
+        finally:
+            with self._lock:
+                trips, self._trips = self._trips, []
+            for policy, trouble in trips:
+                try:
+                    self._on_trip(policy, trouble)
+                except Exception:  # whoever is told must not spoil the launch that found out
+                    log.exception("telling that policy %s is tripped failed", policy)
+
+    def _failed(self, policy: str, trouble: str) -> None:
+        if self._count(policy, trouble):
+            raise _Tripped
+
+    def _count(self, policy: str, trouble: str, *, hung: bool = False) -> bool:
+        health = self._health[policy]
+        tripped = health.failed(trouble, self._clock.now(), hung=hung)
+        log.warning("policy %s: %s (failure %d)", policy, trouble, health.failures)
+        if tripped:
+            log.error("policy %s is tripped and not called any more until it is reset: %s", policy, trouble)
+            self._trips.append((policy, trouble))
+        return tripped
+
+    def _must_answer(self, policy: Policy, hook: str) -> None:
+        """Fail closed: a policy that could have refused and cannot be called refuses."""
+        health = self._health[policy.name]
+        if policy.broken or (health.tripped and hook in policy.hooks):
+            raise refusal.failed(policy.name, hook, policy.broken or f"it is tripped after: {health.last}")
+
+    def _not_loaded(self, zone: str, zone_policy: Mapping[str, str]) -> EucaError:
+        name = zone_policy.get(zone, self._cloud_policy)
+        there = ", ".join(sorted(self._policies)) or "none"
+        return refusal.failed(
+            name, "feasible", f"it is in force in zone {zone} but not loaded; there are {there}"
+        )

@@ -1,0 +1,101 @@
+"""From names in the settings to policies whose hooks can be called.
+
+    load(names)   entry points of group ``euca.schedulers`` → {name: plugin}; only those named are imported
+    bind(…)       plugin → `Policy`: which hooks it has, each as a plain function of the hook's full arguments
+
+Built-ins come through the same door as anybody's.  A name that nobody offers is a mistake in the settings and is
+refused.  A plugin that cannot be imported, or whose hooks do not fit the specification, is named in the log and kept
+as `Broken`: it harms no other policy, and because nobody knows what it would have refused, it admits nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+import pluggy
+
+from euca_rpc.errors import EucaError
+from euca_rpc.hookspecs import POLICY_PROJECT, PolicySpec
+
+GROUP = "euca.schedulers"
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """In place of a plugin that could not be had."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A plugin's hooks, called one implementation at a time (pluggy's own call stops at the first that raises)."""
+
+    name: str
+    hooks: dict[str, Hook] = field(default_factory=dict)
+    hints: tuple[
+        str, ...
+    ] = ()  # the launch hints that its answers may depend on: the plugin's attribute HINTS
+    broken: str = ""  # why it cannot be called at all
+
+
+def load(names: Iterable[str]) -> dict[str, Any]:
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    plugins: dict[str, Any] = {}
+    for name in dict.fromkeys(names):
+        point = offered.get(name)
+        if point is None:
+            raise EucaError("config_invalid", _unknown(name, offered), facts={"policy": name})
+        try:
+            plugins[name] = point.load()
+        except Exception as failure:
+            log.exception("policy %r cannot be imported from %s", name, point.value)
+            plugins[name] = Broken(f"{point.value} cannot be imported: {type(failure).__name__}: {failure}")
+    return plugins
+
+
+def bind(name: str, plugin: Any) -> Policy:
+    if isinstance(plugin, Broken):
+        return Policy(name, broken=plugin.reason)
+    manager = pluggy.PluginManager(POLICY_PROJECT)
+    manager.add_hookspecs(PolicySpec)
+    try:
+        manager.register(plugin, name)
+        manager.check_pending()  # a hook that the specification does not know
+    except pluggy.PluginValidationError as failure:
+        reason = " ".join(str(failure).split())
+        log.error("policy %r does not fit the hook specification: %s", name, reason)
+        return Policy(name, broken=f"it does not fit the hook specification: {reason}")
+    hooks: dict[str, Hook] = {}
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            hooks[caller.name] = _full(caller.name, implementation.function, implementation.argnames)
+    return Policy(name, hooks, tuple(getattr(plugin, "HINTS", ())))
+
+
+def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:
+    """An implementation may leave out arguments that it does not need; give it those that it names."""
+    given = tuple(inspect.signature(getattr(PolicySpec, hook)).parameters)[1:]
+    if tuple(wanted) == given:
+        return function
+    places = [given.index(name) for name in wanted]
+    return lambda *arguments: function(*(arguments[place] for place in places))
+
+
+def _unknown(name: str, offered: Iterable[str]) -> str:
+    names = sorted(offered)
+    near = difflib.get_close_matches(name, names, n=1)
+    return (
+        f"The settings name the policy {name!r}, which no installed package offers under {GROUP}; there are"
+        f" {', '.join(names) or 'none'}." + (f" Did you mean {near[0]!r}?" if near else "")
+    )

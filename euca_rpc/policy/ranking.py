@@ -1,0 +1,106 @@
+"""The targets of one zone in the order in which one policy wants them for one launch class.
+
+    target changed ─► dirty ─► refresh: judge again ─► live: on the heap by (-score, id)
+                                                   └─► out: the core's kind, or the policy's No
+
+A lazy heap: what a target's last judgement said is in `live`; older entries of it stay in the heap and are thrown
+away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+
+from euca_rpc.policy.values import LaunchClass, No, Target
+
+Entry = tuple[float, str]  # (-score, target id): the smallest is the best, ties go to the lower id
+Verdict = float | str | No  # a score; or why not: the core's kind of reason, or what the policy said
+Judge = Callable[[Target], Verdict]
+
+FAILED = "failed"  # the policy's `feasible` failed on this target: closed, and asked again next time
+
+
+def unfit(cls: LaunchClass, zone: str | None, target: Target) -> str | None:
+    """The core's own arithmetic, in the order in which reasons are given; None = it fits."""
+    if zone is not None and target.zone != zone:
+        return "zone"
+    if target.architecture != cls.architecture and (target.architecture or target.usable):
+        return "architecture"  # a node that never reported has none; that is told as unusable
+    if not target.usable:
+        return "unusable"
+    return None if cls.size.fits(target.room) else "room"
+
+
+class Ranking:
+    def __init__(self, policy: str, cls: LaunchClass, members: set[str]) -> None:
+        self.policy = policy
+        self.cls = cls
+        self.dirty = set(members)
+        self.out: dict[str, str | No] = {}
+        self._live: dict[str, Entry] = {}
+        self._heap: list[Entry] = []
+
+    def refresh(self, targets: Mapping[str, Target], zone: str, judge: Judge) -> None:
+        again: list[str] = []
+        while self.dirty:
+            id = self.dirty.pop()
+            target = targets.get(id)
+            if target is None or target.zone != zone:
+                self._live.pop(id, None)
+                self.out.pop(id, None)
+                continue
+            verdict = judge(target)
+            if isinstance(verdict, float):
+                self.out.pop(id, None)
+                entry = (-verdict, id)
+                self._live[id] = entry
+                heappush(self._heap, entry)
+            else:
+                self._live.pop(id, None)
+                self.out[id] = verdict
+                if verdict == FAILED:
+                    again.append(id)
+        self.dirty.update(again)
+        if len(self._heap) > 2 * len(self._live) + 64:  # mostly entries that nothing refers to any more
+            self._heap = list(self._live.values())
+            heapify(self._heap)
+
+    def best(self) -> Entry | None:
+        heap, live = self._heap, self._live
+        while heap:
+            entry = heap[0]
+            if live.get(entry[1]) is entry:
+                return entry
+            heappop(heap)
+        return None
+
+    def take(self, wanted: int, targets: Mapping[str, Target], last_used: int, judge: Judge) -> list[str]:
+        """Targets for up to ``wanted`` machines, one after another; each one placed counts for the next.  The first
+        k of n are the same as for k.  The ranking itself stays as it was."""
+        chosen: list[str] = []
+        touched: list[tuple[float, str, Target]] = []  # a heap of those that hold some of this batch
+        aside: list[Entry] = []
+        while len(chosen) < wanted:
+            entry = self.best()
+            if touched and (entry is None or touched[0][:2] < entry):
+                target = heappop(touched)[2]
+            elif entry is not None:
+                aside.append(heappop(self._heap))
+                target = targets[entry[1]]
+            else:
+                break
+            chosen.append(target.id)
+            target = replace(
+                target,
+                claimed=target.claimed + self.cls.size,
+                machines=target.machines + 1,
+                last_used=last_used + len(chosen),
+            )
+            verdict = judge(target)
+            if isinstance(verdict, float):
+                heappush(touched, (-verdict, target.id, target))
+        for entry in aside:
+            heappush(self._heap, entry)
+        return chosen
