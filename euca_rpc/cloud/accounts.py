@@ -69,7 +69,13 @@ def caller_for(user: User, origin: str = "", request_id: str = "") -> Caller:
 
 # ------------------------------------------------------------------------------------------------------- verbs
 def add_user(
-    by: Caller | str, ids: Ids, name: str, *, is_admin: bool = False, email: str = "", account_id: str | None = None
+    by: Caller | str,
+    ids: Ids,
+    name: str,
+    *,
+    is_admin: bool = False,
+    email: str = "",
+    account_id: str | None = None,
 ) -> Callable[[View, Micros], Outcome]:
     """A user with an account of its own, unless one is named."""
 
@@ -143,7 +149,10 @@ def make_certificate(name: str, now: Micros) -> tuple[bytes, str, str]:
     exact certificate is on record for the user, not who signed it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "euca-rpc"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "euca-rpc"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
     )
     begins = datetime.fromtimestamp(now / SECOND, UTC)
     certificate = (
@@ -164,7 +173,12 @@ def set_quota(by: Caller, quota: Quota) -> Callable[[View, Micros], Outcome]:
     """Lowering one stops nothing; it only refuses what comes."""
 
     def verb(view: View, now: Micros) -> Outcome:
-        facts = {"instances": quota.instances, "cores": quota.cores, "memory_mb": quota.memory_mb, "disk_gb": quota.disk_gb}
+        facts = {
+            "instances": quota.instances,
+            "cores": quota.cores,
+            "memory_mb": quota.memory_mb,
+            "disk_gb": quota.disk_gb,
+        }
         return Outcome((Put(quota),), (event("quota.set", quota.id, now, by, facts=facts),), quota)
 
     return verb

@@ -68,7 +68,12 @@ Verb = Callable[["View", Micros], Outcome]
 
 
 def event(
-    kind: str, subject: str, at: Micros, by: Caller | str, account_id: str = "", facts: Mapping[str, Any] | None = None
+    kind: str,
+    subject: str,
+    at: Micros,
+    by: Caller | str,
+    account_id: str = "",
+    facts: Mapping[str, Any] | None = None,
 ) -> Event:
     """One line of history; ``by`` is a caller or the name of the controller that acted."""
     text = json.dumps(facts or {}, sort_keys=True, separators=(",", ":"))

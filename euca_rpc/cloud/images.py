@@ -89,10 +89,16 @@ def remove(caller: Caller, image_id: str) -> Callable[[View, Micros], Outcome]:
         image = _visible(view, caller, image_id)
         if not caller.is_admin and image.account_id != caller.account_id:
             raise EucaError("denied", f"only its owner or an administrator may remove {image_id}")
-        users = [i for i in view.images.values() if i.removed_at is None and image_id in (i.kernel_id, i.ramdisk_id)]
+        users = [
+            i
+            for i in view.images.values()
+            if i.removed_at is None and image_id in (i.kernel_id, i.ramdisk_id)
+        ]
         if users:
             names = ", ".join(sorted(i.id for i in users))
-            raise EucaError("state_conflict", f"{image_id} is the {image.kind} of {names}: remove those first")
+            raise EucaError(
+                "state_conflict", f"{image_id} is the {image.kind} of {names}: remove those first"
+            )
         gone = replace(image, removed_at=now)
         others = (i for i in view.images.values() if i.removed_at is None and i.id != image_id)
         free = None if any(i.sha256 == image.sha256 for i in others) else image.sha256

@@ -16,7 +16,6 @@ from euca_rpc.cloud import launch, lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
-from euca_rpc.cloud.reports import usage_row
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
@@ -32,20 +31,27 @@ from euca_rpc.types import (
     LaunchRequest,
     Reservation,
     Transition,
-    Usage,
 )
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
 
 class Placer(Protocol):
-    def place(self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int) -> Placement:
+    def place(
+        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
+    ) -> Placement:
         """Admit and place, or refuse with reasons per target."""
         ...
 
 
 class Instances:
     def __init__(
-        self, journal: Journal, clock: Clock, ids: Ids, carrier: Carrier, placer: Placer, pool: launch.AddressPool
+        self,
+        journal: Journal,
+        clock: Clock,
+        ids: Ids,
+        carrier: Carrier,
+        placer: Placer,
+        pool: launch.AddressPool,
     ) -> None:
         self._journal, self._clock, self._ids = journal, clock, ids
         self._carrier, self._placer, self._pool = carrier, placer, pool
@@ -85,7 +91,9 @@ class Instances:
         facts = {"asked": f"{request.min_count} × {request.vm_type}", "zone": request.zone or "any"}
         facts |= {"symbol": refusal.symbol, "reason": refusal.sentence, **_plain(refusal.facts)}
         self._journal.submit(
-            lambda view, now: Outcome(events=(event("launch.refused", caller.request_id, now, caller, facts=facts),))
+            lambda view, now: Outcome(
+                events=(event("launch.refused", caller.request_id, now, caller, facts=facts),)
+            )
         )
 
     # --------------------------------------------------------------------------------------------- describe
@@ -96,15 +104,22 @@ class Instances:
         if ids:
             wanted = {row.id for row in found(view, caller, ids)}
             reservations: Iterable[Reservation] = {
-                view.instances[i].reservation_id: view.reservations[view.instances[i].reservation_id] for i in wanted
+                view.instances[i].reservation_id: view.reservations[view.instances[i].reservation_id]
+                for i in wanted
             }.values()
         else:
             wanted = None
-            reservations = view.reservations.values() if caller.is_admin else view.by_account.get(caller.account_id, {}).values()
+            reservations = (
+                view.reservations.values()
+                if caller.is_admin
+                else view.by_account.get(caller.account_id, {}).values()
+            )
         rows = view.instances
         for reservation in sorted(reservations, key=lambda r: (r.created_at, r.id)):
             members = tuple(
-                status(view, rows[i]) for i in reservation.instance_ids if i in rows and (wanted is None or i in wanted)
+                status(view, rows[i])
+                for i in reservation.instance_ids
+                if i in rows and (wanted is None or i in wanted)
             )
             if members:
                 yield reservation, members
@@ -118,7 +133,10 @@ class Instances:
             return future
         if not reachable(view, row.node):
             future.set_exception(
-                EucaError("unreachable", f"the console of {row.id} is on {row.node}, {why_unreachable(view, row.node)}")
+                EucaError(
+                    "unreachable",
+                    f"the console of {row.id} is on {row.node}, {why_unreachable(view, row.node)}",
+                )
             )
             return future
 
@@ -194,18 +212,11 @@ class Instances:
                     _fits_again(draft, row, new)
                 draft = draft.apply([Put(new)])
                 changes.append(Put(new))
-                changes.extend(_usage_end(row, new, now))
                 events.append(event(kind, row.id, now, caller, row.account_id))
             return Outcome(tuple(changes), tuple(events), moves)
 
         transitions: list[Transition] = self._journal.do(verb)
         return transitions
-
-
-def _usage_end(old: Instance, new: Instance, now: Micros) -> Iterable[Put]:
-    if new.ended_at is not None and old.running_since is not None and lifecycle.state(old) == lifecycle.RUNNING:
-        usage: Usage = usage_row(old, old.running_since)
-        yield Put(usage)
 
 
 def _fits_again(view: View, old: Instance, new: Instance) -> None:
@@ -242,4 +253,8 @@ def found(view: View, caller: Caller, ids: Sequence[str]) -> list[Instance]:
 
 
 def _plain(facts: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in facts.items() if k in ("ruled_out", "asked", "room", "scope", "what", "limit", "held")}
+    return {
+        k: v
+        for k, v in facts.items()
+        if k in ("ruled_out", "asked", "room", "scope", "what", "limit", "held")
+    }

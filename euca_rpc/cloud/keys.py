@@ -67,7 +67,9 @@ class Keys:
         if f"{caller.account_id}/{name}" in self._journal.view.key_names:
             raise _duplicate(name)
         private: PrivateKey = self._pool.take() if key_type == "rsa" else ed25519.Ed25519PrivateKey.generate()
-        pair = self._journal.do(_insert(caller, self._ids, name, openssh(private, name), fingerprint(private), key_type))
+        pair = self._journal.do(
+            _insert(caller, self._ids, name, openssh(private, name), fingerprint(private), key_type)
+        )
         return pair, private_pem(private)
 
     def import_(self, caller: Caller, name: str, material: bytes) -> KeyPair:
@@ -75,13 +77,17 @@ class Keys:
         public = parse_public(material)
         line = f"{_line(public)} {name}"
         kind = "rsa" if isinstance(public, rsa.RSAPublicKey) else "ed25519"
-        pair: KeyPair = self._journal.do(_insert(caller, self._ids, name, line, imported_fingerprint(public), kind))
+        pair: KeyPair = self._journal.do(
+            _insert(caller, self._ids, name, line, imported_fingerprint(public), kind)
+        )
         return pair
 
     def describe(self, caller: Caller, names: Sequence[str] = ()) -> list[KeyPair]:
         view = self._journal.view
         if not names:
-            return sorted((k for k in view.keys.values() if k.account_id == caller.account_id), key=lambda k: k.name)
+            return sorted(
+                (k for k in view.keys.values() if k.account_id == caller.account_id), key=lambda k: k.name
+            )
         found = []
         for name in dict.fromkeys(names):
             key_id = view.key_names.get(f"{caller.account_id}/{name}")
@@ -95,7 +101,11 @@ class Keys:
             key_id = view.key_names.get(f"{caller.account_id}/{name}")
             if key_id is None:
                 return Outcome(result=False)
-            return Outcome((Remove(view.keys[key_id]),), (event("key.deleted", key_id, now, caller, facts={"name": name}),), True)
+            return Outcome(
+                (Remove(view.keys[key_id]),),
+                (event("key.deleted", key_id, now, caller, facts={"name": name}),),
+                True,
+            )
 
         return bool(self._journal.do(verb))
 
@@ -109,18 +119,24 @@ def _insert(
         pair = KeyPair(
             resource_id(ids, "key-"), caller.account_id, caller.user_id, name, public, print_, kind, now
         )
-        return Outcome((Insert(pair),), (event("key.created", pair.id, now, caller, facts={"name": name}),), pair)
+        return Outcome(
+            (Insert(pair),), (event("key.created", pair.id, now, caller, facts={"name": name}),), pair
+        )
 
     return verb
 
 
 def _duplicate(name: str) -> EucaError:
-    return EucaError("key_duplicate", f"the key pair {name!r} already exists: choose another name or delete it first")
+    return EucaError(
+        "key_duplicate", f"the key pair {name!r} already exists: choose another name or delete it first"
+    )
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise EucaError("parameter_invalid", f"the key name {name[:80]!r}: give 1 to 255 printable ASCII characters")
+        raise EucaError(
+            "parameter_invalid", f"the key name {name[:80]!r}: give 1 to 255 printable ASCII characters"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ formats
@@ -169,14 +185,17 @@ def imported_fingerprint(public: rsa.RSAPublicKey | ed25519.Ed25519PublicKey) ->
 def parse_public(material: bytes) -> rsa.RSAPublicKey | ed25519.Ed25519PublicKey:
     """An OpenSSH line, RFC 4716, PEM or DER; RSA of 1024 to 16384 bits or ED25519."""
     refusal = EucaError(
-        "key_format", "the public key is not understood: give an OpenSSH line (ssh-rsa … or ssh-ed25519 …), RFC 4716, PEM or DER"
+        "key_format",
+        "the public key is not understood: give an OpenSSH line (ssh-rsa … or ssh-ed25519 …), RFC 4716, PEM or DER",
     )
     if not material or len(material) > _MATERIAL_LIMIT:
         raise refusal
     try:
         text = material.strip()
         if text.startswith(b"---- BEGIN SSH2 PUBLIC KEY"):
-            body = b"".join(line for line in text.splitlines() if b":" not in line and not line.startswith(b"----"))
+            body = b"".join(
+                line for line in text.splitlines() if b":" not in line and not line.startswith(b"----")
+            )
             kind = base64.b64decode(body, validate=True)[4:15].split(b"\0")[0]
             text = (b"ssh-rsa " if kind.startswith(b"ssh-rsa") else b"ssh-ed25519 ") + body
         if text.startswith((b"ssh-", b"ecdsa-")):

@@ -88,7 +88,8 @@ def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
     r = request
     if not 1 <= r.min_count <= r.max_count:
         raise EucaError(
-            "parameter_invalid", f"MinCount {r.min_count} and MaxCount {r.max_count}: need 1 ≤ MinCount ≤ MaxCount"
+            "parameter_invalid",
+            f"MinCount {r.min_count} and MaxCount {r.max_count}: need 1 ≤ MinCount ≤ MaxCount",
         )
     if r.max_count > MAX_COUNT:
         raise EucaError("parameter_invalid", f"MaxCount {r.max_count}: at most {MAX_COUNT} in one request")
@@ -110,7 +111,8 @@ def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
         )
     if r.zone is not None and r.zone not in view.zones:
         raise EucaError(
-            "zone_not_found", f"the zone {r.zone!r} does not exist; there are {', '.join(sorted(view.zones)) or 'none'}"
+            "zone_not_found",
+            f"the zone {r.zone!r} does not exist; there are {', '.join(sorted(view.zones)) or 'none'}",
         )
     key = None
     if r.key_name is not None:
@@ -137,7 +139,9 @@ def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
         raise EucaError("image_not_found", f"the image id {image_id!r} does not exist")
     assert image is not None
     if image.kind != kind:
-        raise EucaError("parameter_invalid", f"{image_id} is a {image.kind} image, a {kind} image is needed here")
+        raise EucaError(
+            "parameter_invalid", f"{image_id} is a {image.kind} image, a {kind} image is needed here"
+        )
     return image
 
 
@@ -173,7 +177,9 @@ def quota_left(view: View, plan: Plan) -> int:
         held = (tally.instances, *tally.size.parts()) if tally else (0, 0, 0, 0)
         limits = (quota.instances, quota.cores, quota.memory_mb, quota.disk_gb)
         each = (1, *plan.vm_type.size.parts())
-        for name, limit, have, one in zip(("instances", "cores", "MB of memory", "GB of disk"), limits, held, each, strict=True):
+        for name, limit, have, one in zip(
+            ("instances", "cores", "MB of memory", "GB of disk"), limits, held, each, strict=True
+        ):
             if limit < 0 or one == 0:
                 continue
             fits = max(0, (limit - have) // one)
@@ -211,7 +217,9 @@ def commit_launch(
             taken |= {instance_id, public}
             used += 1
             rows[node_id] = replace(view.nodes[node_id], last_used=used)
-            instances.append(_instance(plan, instance_id, reservation_id, index, node_id, public, private, now))
+            instances.append(
+                _instance(plan, instance_id, reservation_id, index, node_id, public, private, now)
+            )
         reservation = Reservation(
             reservation_id, plan.caller.account_id, plan.caller.user_id, tuple(i.id for i in instances), now
         )
@@ -220,7 +228,13 @@ def commit_launch(
             key = f"{plan.caller.account_id}/{plan.request.client_token}"
             changes.append(Insert(Token(key, plan.request_hash, reservation_id)))
         events = tuple(
-            event("instance.launched", i.id, now, plan.caller, facts={"reservation": reservation_id, "node": i.node, "type": i.vm_type, "image": i.image_id})
+            event(
+                "instance.launched",
+                i.id,
+                now,
+                plan.caller,
+                facts={"reservation": reservation_id, "node": i.node, "type": i.vm_type, "image": i.image_id},
+            )
             for i in instances
         )
         return Outcome(tuple(changes), events, reservation)
@@ -237,7 +251,14 @@ def _still_fits(view: View, nodes: Sequence[str], size: Size) -> None:
 
 
 def _instance(
-    plan: Plan, instance_id: str, reservation_id: str, index: int, node_id: str, public: str, private: str, now: Micros
+    plan: Plan,
+    instance_id: str,
+    reservation_id: str,
+    index: int,
+    node_id: str,
+    public: str,
+    private: str,
+    now: Micros,
 ) -> Instance:
     r, t = plan.request, plan.vm_type
     return Instance(
@@ -298,4 +319,6 @@ class AddressPool:
             public = str(address)
             if public not in view.addresses and public not in taken:
                 return public, "10." + public.partition(".")[2]
-        raise EucaError("capacity_exhausted", f"all addresses of {self.network} are in use: configure a larger pool")
+        raise EucaError(
+            "capacity_exhausted", f"all addresses of {self.network} are in use: configure a larger pool"
+        )

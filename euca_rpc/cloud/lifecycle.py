@@ -19,7 +19,9 @@ from euca_rpc.types import End, Instance, Intent, MachineReport, Seen, Size
 PENDING, RUNNING, SHUTTING_DOWN = "pending", "running", "shutting-down"
 TERMINATED, STOPPING, STOPPED = "terminated", "stopping", "stopped"
 
-START_DEADLINE: Micros = 10 * MINUTE  # from launch or start to running: image copy + boot, far above the slowest seen
+START_DEADLINE: Micros = (
+    10 * MINUTE
+)  # from launch or start to running: image copy + boot, far above the slowest seen
 END_DEADLINE: Micros = 5 * MINUTE  # from the wish to stop or terminate to its confirmation
 RESTARTS_AN_HOUR = 3
 VISIBLE_AFTER_END: Micros = HOUR
@@ -159,13 +161,19 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     if row.intent is Intent.STOPPED and seen is Seen.STOPPED:
         return Observation(replace(row, deadline=None), ended=ran)
     if row.intent is not Intent.RUNNING:
-        return Observation(row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING)
+        return Observation(
+            row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING
+        )
     if seen is Seen.RUNNING:
-        row = replace(row, deadline=None, reason_code="", reason="", running_since=i.running_since if ran else now)
+        row = replace(
+            row, deadline=None, reason_code="", reason="", running_since=i.running_since if ran else now
+        )
         return Observation(row, began=not ran)
     if seen is Seen.FAILED:
         code = "Server.InternalError"
-        return Observation(want_terminated(row, now, code, m.detail or "the node could not start it"), ended=ran)
+        return Observation(
+            want_terminated(row, now, code, m.detail or "the node could not start it"), ended=ran
+        )
     if seen is Seen.STOPPED:
         return Observation(_fell(row, m, now), ended=ran)
     return Observation(row, ended=ran)
@@ -174,7 +182,9 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
 def _gone(i: Instance, now: Micros) -> Instance:
     """The node holds a tombstone: nothing of it is left, and nothing older will be started."""
     if i.intent is not Intent.TERMINATED:
-        i = want_terminated(i, now, "Server.InternalError", f"{i.node} says that it holds nothing of this instance")
+        i = want_terminated(
+            i, now, "Server.InternalError", f"{i.node} says that it holds nothing of this instance"
+        )
     return replace(i, ended_at=now, deadline=None, version=i.version + 1)
 
 
@@ -187,7 +197,9 @@ def _fell(i: Instance, m: MachineReport, now: Micros) -> Instance:
     cause = _ENDS.get(End(m.end) if m.end in set(End) else End.UNKNOWN, _ENDS[End.UNKNOWN])
     recent = tuple(at for at in i.restarts if at > now - HOUR)
     if len(recent) >= RESTARTS_AN_HOUR:
-        sentence = f"{cause}; already started again {len(recent)} times within an hour; start it again by hand"
+        sentence = (
+            f"{cause}; already started again {len(recent)} times within an hour; start it again by hand"
+        )
         return want_stopped(i, now, "Server.InternalError", sentence)
     again = want_started(i, now, f"starting again because {cause}")
     return replace(again, restarts=(*recent, now))
@@ -198,10 +210,16 @@ def overdue(i: Instance, now: Micros, reachable: bool, silence: str) -> Instance
     reason changes; nothing is concluded from silence."""
     if not reachable:
         reason = f"waiting for {i.node}, {silence}"
-        return replace(i, deadline=None, reason_code="Server.NodeUnreachable", reason=reason, version=i.version + 1)
+        return replace(
+            i, deadline=None, reason_code="Server.NodeUnreachable", reason=reason, version=i.version + 1
+        )
     if i.intent is Intent.RUNNING:
         told = f": {i.seen_detail}" if i.seen_detail else ""
         sentence = f"not running {START_DEADLINE // MINUTE} minutes after it was asked for; {i.node} says {i.seen}{told}"
         return want_terminated(i, now, "Server.InternalError", sentence)
-    sentence = f"{i.node} answers but has not confirmed within {END_DEADLINE // MINUTE} minutes; it is asked again"
-    return replace(i, deadline=now + END_DEADLINE, reason_code=i.reason_code, reason=sentence, version=i.version + 1)
+    sentence = (
+        f"{i.node} answers but has not confirmed within {END_DEADLINE // MINUTE} minutes; it is asked again"
+    )
+    return replace(
+        i, deadline=now + END_DEADLINE, reason_code=i.reason_code, reason=sentence, version=i.version + 1
+    )

@@ -1,11 +1,11 @@
 """Nodes, as an administrator handles them: add, drain, undrain, remove, fence.
 
-    add      a row and a one-time token; the node makes its own key (`wire.enrol`)
-    drain    takes no new machines; those that run go on
-    remove   refused while machines are there; the certificate is revoked
-    fence    the administrator states that the host is off: certificate revoked, its instances terminated with that
-             reason, its claims released, in one transaction.  If it comes back it is only told `absent`, and the disks
-             are set aside, not deleted.
+add      a row and a one-time token; the node makes its own key (`wire.enrol`)
+drain    takes no new machines; those that run go on
+remove   refused while machines are there; the certificate is revoked
+fence    the administrator states that the host is off: certificate revoked, its instances terminated with that
+         reason, its claims released, in one transaction.  If it comes back it is only told `absent`, and the disks
+         are set aside, not deleted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ def find_node(view: View, name: str) -> Node:
     if len(same) == 1:
         return same[0]
     known = ", ".join(sorted(n.id for n in view.nodes.values() if n.admin_state != "removed")) or "none"
-    many = f"{len(same)} nodes are called {name!r}: say zone/host" if same else f"the node {name!r} does not exist"
+    many = (
+        f"{len(same)} nodes are called {name!r}: say zone/host"
+        if same
+        else f"the node {name!r} does not exist"
+    )
     raise EucaError("node_not_found", f"{many}; there are {known}")
 
 
@@ -64,7 +68,9 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
     def verb(view: View, now: Micros) -> Outcome:
         for name in (zone, host):
             if not is_name(name):
-                raise EucaError("parameter_invalid", f"{name!r}: zone and host names are a-z, 0-9 and -, at most 64 long")
+                raise EucaError(
+                    "parameter_invalid", f"{name!r}: zone and host names are a-z, 0-9 and -, at most 64 long"
+                )
         key = node_id(zone, host)
         old = view.nodes.get(key)
         if old is not None and old.admin_state in ("active", "drained"):
@@ -72,7 +78,9 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
         changes: list[Change] = []
         if zone not in view.zones:
             changes.append(Insert(Zone(zone, now)))
-        node = replace(old, admin_state="active", added_at=now) if old else Node(key, zone, host, added_at=now)
+        node = (
+            replace(old, admin_state="active", added_at=now) if old else Node(key, zone, host, added_at=now)
+        )
         changes.append(Put(node))
         return Outcome(tuple(changes), (event("node.added", key, now, by),), node)
 
@@ -86,7 +94,9 @@ def set_state(by: Caller, name: str, state: str) -> Callable[[View, Micros], Out
         node = find_node(view, name)
         if node.admin_state not in ("active", "drained"):
             raise EucaError("state_conflict", f"{node.id} was {node.admin_state}: add it again first")
-        return Outcome((Put(replace(node, admin_state=state)),), (event(f"node.{state}", node.id, now, by),), node.id)
+        return Outcome(
+            (Put(replace(node, admin_state=state)),), (event(f"node.{state}", node.id, now, by),), node.id
+        )
 
     return verb
 
@@ -101,7 +111,9 @@ def remove(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
                 f"{node.id} still has {len(held)} instances ({', '.join(held[:5])}{' …' if len(held) > 5 else ''}): drain "
                 "it, terminate them, then remove it; if the host is gone for good, fence it",
             )
-        return Outcome((Put(replace(node, admin_state="removed")),), (event("node.removed", node.id, now, by),), node)
+        return Outcome(
+            (Put(replace(node, admin_state="removed")),), (event("node.removed", node.id, now, by),), node
+        )
 
     return verb
 

@@ -177,7 +177,7 @@ def mark_told(view: View, action: Tell, now: Micros) -> Outcome:
     return Outcome(tuple(map(Put, marked)), result=tuple(marked))
 
 
-def mark_overdue(view: View, action: Overdue, now: Micros) -> Outcome:
+def mark_overdue(view: View, now: Micros, action: Overdue) -> Outcome:
     changes: list[Change] = []
     events: list[Event] = []
     for row in (view.instances[i] for i in action.ids if i in view.instances):
@@ -203,7 +203,7 @@ def mark_moved(view: View, instance_id: str, node_id: str, now: Micros) -> Outco
     return Outcome((Put(new),), (told,))
 
 
-def prune(view: View, ids: Iterable[str], now: Micros) -> Outcome:
+def prune(view: View, now: Micros, ids: Iterable[str]) -> Outcome:
     changes: list[Change] = []
     for row in (view.instances[i] for i in ids if i in view.instances):
         changes.append(Forget(row))

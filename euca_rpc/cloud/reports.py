@@ -51,7 +51,9 @@ def _contact(view: View, node: Node, told: Mapping[str, Any], now: Micros, chang
     if heard is None and since is None:
         return  # the cluster controller has not asked it yet
     version = int(told.get("version") or 0)
-    changes.append(Soft(Contact(node.id, heard, since, str(told.get("trouble") or "") if since else "", version)))
+    changes.append(
+        Soft(Contact(node.id, heard, since, str(told.get("trouble") or "") if since else "", version))
+    )
 
 
 def _node(node: Node, r: NodeReport, now: Micros, changes: list[Change], events: list[Event]) -> None:
@@ -67,7 +69,12 @@ def _node(node: Node, r: NodeReport, now: Micros, changes: list[Change], events:
     if new != node:
         changes.append(Put(new))
         kind = "node.rebooted" if node.boot_id and node.boot_id != r.boot_id else "node.changed"
-        facts = {"cores": new.cores, "memory_mb": new.memory_mb, "disk_gb": new.disk_gb, "boot_id": new.boot_id}
+        facts = {
+            "cores": new.cores,
+            "memory_mb": new.memory_mb,
+            "disk_gb": new.disk_gb,
+            "boot_id": new.boot_id,
+        }
         events.append(event(kind, node.id, now, node.id, facts=facts))
 
 
@@ -85,7 +92,11 @@ def _machines(
             _record(row, seen, now, changes, events)
     for instance_id in view.on_node.get(node.id, ()):
         row = view.instances[instance_id]
-        if instance_id not in mentioned and row.seen_generation == row.generation and row.seen is not Seen.NOTHING:
+        if (
+            instance_id not in mentioned
+            and row.seen_generation == row.generation
+            and row.seen is not Seen.NOTHING
+        ):
             _forgotten(row, now, changes, events)
 
 
@@ -99,7 +110,12 @@ def _record(
         changes.append(Put(usage))
     if seen.ended:
         changes.append(Put(replace(usage, began=old.running_since or now, ended=now)))
-    facts = {"seen": str(new.seen), "state": lifecycle.state(new), "generation": new.generation, "node": new.node}
+    facts = {
+        "seen": str(new.seen),
+        "state": lifecycle.state(new),
+        "generation": new.generation,
+        "node": new.node,
+    }
     if new.reason:
         facts["reason"] = new.reason
     if new.seen_detail:
@@ -126,6 +142,12 @@ def _forgotten(row: Instance, now: Micros, changes: list[Change], events: list[E
     """The node had it and no longer knows of it: asked again, as one whose disk must exist."""
     if row.intent is Intent.RUNNING and row.seen is Seen.FAILED:
         return
-    new = replace(row, seen=Seen.NOTHING, next_try=now, seen_detail="the node no longer mentions it", version=row.version + 1)
+    new = replace(
+        row,
+        seen=Seen.NOTHING,
+        next_try=now,
+        seen_detail="the node no longer mentions it",
+        version=row.version + 1,
+    )
     changes.append(Put(new))
     events.append(event("instance.forgotten", row.id, now, row.node, row.account_id))

@@ -44,5 +44,6 @@ class Seal:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], belongs_to.encode()).decode()
         except InvalidTag:
             raise EucaError(
-                "internal", "a stored secret cannot be opened: the database and its seal key do not belong together"
+                "internal",
+                "a stored secret cannot be opened: the database and its seal key do not belong together",
             ) from None

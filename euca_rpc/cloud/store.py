@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import peewee
 
@@ -125,9 +125,7 @@ class _Table:
         row = dict.fromkeys(model_fields, None)
         self.insert_sql = model.insert(row).sql()[0]
         others = [f for f in model_fields if f.name != self.key]
-        upsert = model.insert(row).on_conflict(
-            conflict_target=[getattr(model, self.key)], preserve=others
-        )
+        upsert = model.insert(row).on_conflict(conflict_target=[getattr(model, self.key)], preserve=others)
         self.put_sql = upsert.sql()[0]
         target = getattr(model, self.key)
         self.delete_sql = model.delete().where(target == "").sql()[0]
@@ -179,7 +177,7 @@ class Store:
 
     def close(self) -> None:
         self.database.close()
-        os.close(self._lock)
+        self._lock.close()
 
     # --------------------------------------------------------------------------------------------- reading
     def rows(self, ended_since: int) -> Iterator[Any]:
@@ -198,7 +196,9 @@ class Store:
         for start in range(0, len(ids), 500):
             yield from self.select(Reservation, model.id.in_(ids[start : start + 500]))
 
-    def select(self, kind: type, where: Any = None, limit: int | None = None, newest: bool = False) -> list[Any]:
+    def select(
+        self, kind: type, where: Any = None, limit: int | None = None, newest: bool = False
+    ) -> list[Any]:
         table = self.tables[kind]
         query = table.model.select()
         if where is not None:
@@ -247,7 +247,9 @@ class Store:
                     self._execute(table.insert_sql, table.params(event))
         except peewee.IntegrityError as error:
             raise Refused(str(error)) from None
-        except peewee.PeeweeException as error:  # a full disk, a lost file: nothing of the batch may be believed
+        except (
+            peewee.PeeweeException
+        ) as error:  # a full disk, a lost file: nothing of the batch may be believed
             raise StoreBroken(str(error)) from error
 
     def _write_one(self, change: Change) -> None:
@@ -265,18 +267,19 @@ class Store:
         return self.database.execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
 
-def _lock(path: Path) -> int:
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(path: Path) -> TextIO:
+    lock = os.fdopen(os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
-        os.close(lock)
+        holder = lock.read(32).strip()
+        lock.close()
         raise EucaError(
             "state_conflict",
             f"the database {path} is in use by the process {holder or 'unknown'}: ask the running cloud "
             "controller instead, or stop it first",
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
     return lock

@@ -202,7 +202,9 @@ class _Draft:
             step = int(alive) - int(alive_before)
             for scope in ("account/" + row.account_id, "user/" + row.created_by):
                 tally = v["tallies"].get(scope, Tally())
-                v["tallies"] = v["tallies"].set(scope, Tally(tally.instances + step, tally.size + after - before))
+                v["tallies"] = v["tallies"].set(
+                    scope, Tally(tally.instances + step, tally.size + after - before)
+                )
         if alive:
             if not alive_before or (old is not None and old.node != row.node):
                 v["on_node"] = _put_inner(v["on_node"], row.node, row.id, None)
@@ -237,7 +239,10 @@ class _Draft:
         row = new or old
         assert row is not None
         self.stale.add(row.id)
-        listed = (old is not None and old.admin_state in _ASKED, new is not None and new.admin_state in _ASKED)
+        listed = (
+            old is not None and old.admin_state in _ASKED,
+            new is not None and new.admin_state in _ASKED,
+        )
         if listed[0] != listed[1]:
             self.v["roster_version"] += 1
 
@@ -297,7 +302,9 @@ def silence(contact: Contact | None) -> str:
         return "not heard since the cloud controller started"
     if contact.silent_since is None:
         return ""
-    return f"silent since {moment(contact.silent_since)}" + (f" ({contact.trouble})" if contact.trouble else "")
+    return f"silent since {moment(contact.silent_since)}" + (
+        f" ({contact.trouble})" if contact.trouble else ""
+    )
 
 
 def _up(contact: Contact) -> bool:
@@ -326,5 +333,3 @@ def _drop_inner(m: Any, outer: str, key: str) -> Any:
         return m
     inner = inner.delete(key)
     return m.set(outer, inner) if inner else m.delete(outer)
-
-

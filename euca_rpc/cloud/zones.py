@@ -38,14 +38,22 @@ class Zones:
             if name not in view.zones:
                 known = ", ".join(sorted(view.zones)) or "none"
                 raise EucaError("zone_not_found", f"the zone {name!r} does not exist; there are {known}")
-        return [self._status(view, name, caller.is_admin) for name in sorted(view.zones) if not names or name in names]
+        return [
+            self._status(view, name, caller.is_admin)
+            for name in sorted(view.zones)
+            if not names or name in names
+        ]
 
     def _status(self, view: View, zone: str, with_nodes: bool) -> ZoneStatus:
         nodes: tuple[tuple[str, Reach], ...] = ()
         if with_nodes:
             of_zone = sorted((n for n in view.nodes.values() if n.zone == zone), key=lambda n: n.host)
-            nodes = tuple((n.host, reach(view.contacts.get(n.id))) for n in of_zone if n.admin_state != "removed")
-        return ZoneStatus(zone, reach(view.contacts.get(zone)), self._room(view).get(zone, empty(view)), nodes)
+            nodes = tuple(
+                (n.host, reach(view.contacts.get(n.id))) for n in of_zone if n.admin_state != "removed"
+            )
+        return ZoneStatus(
+            zone, reach(view.contacts.get(zone)), self._room(view).get(zone, empty(view)), nodes
+        )
 
     def _room(self, view: View) -> dict[str, tuple[TypeRoom, ...]]:
         """Kept as long as no target and no type has changed."""

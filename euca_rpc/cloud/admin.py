@@ -1,0 +1,338 @@
+"""The administrator's verbs: one table, called by the command line (and later the portal) through `euca.cloud`.
+
+A verb is a function of (controller context, caller, arguments) to plain wire values.  Unknown verbs and arguments are
+refused by name.  The caller is the administrator whom the certificate names, never a field of the call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from euca_rpc.clock import MINUTE, iso
+from euca_rpc.cloud import accounts, explain, images, lifecycle, nodes
+from euca_rpc.cloud.controller import CloudController
+from euca_rpc.cloud.nodes import Trust
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.cloud.view import silence
+from euca_rpc.cloud.zones import types_in_order
+from euca_rpc.errors import EucaError
+from euca_rpc.images import tickets
+from euca_rpc.types import Caller, Node, Quota
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    cloud: CloudController
+    trust: Trust
+    seal: Seal
+    policies: Callable[[], Any] = dict  # what the policy engine says of itself
+
+
+def administrator(cloud: CloudController, name: str) -> Caller:
+    """The caller behind an administrator's certificate."""
+    view = cloud.journal.view
+    user_id = view.user_names.get(name)
+    user = view.users.get(user_id) if user_id else None
+    if user is None or not user.is_admin or not user.enabled:
+        raise EucaError("denied", f"the certificate names {name!r}, who is no administrator of this cloud")
+    return accounts.caller_for(user, origin="cli")
+
+
+def call(context: Context, caller: Caller, verb: str, args: Mapping[str, Any]) -> Any:
+    if not caller.is_admin:
+        raise EucaError("denied", f"{caller.user_name} is no administrator")
+    function = VERBS.get(verb)
+    if function is None:
+        near = get_close_matches(verb, VERBS, 1)
+        raise EucaError(
+            "action_unknown", f"no verb {verb!r}" + (f": did you mean {near[0]!r}?" if near else "")
+        )
+    try:
+        inspect.signature(function).bind(context, caller, **args)
+    except TypeError as error:
+        raise EucaError("parameter_unknown", f"{verb}: {error}") from None
+    return function(context, caller, **args)
+
+
+# -------------------------------------------------------------------------------------------------- looking
+def status(c: Context, caller: Caller) -> dict[str, Any]:
+    view = c.cloud.journal.view
+    alive = [i for i in view.instances.values() if i.ended_at is None]
+    states: dict[str, int] = {}
+    for row in alive:
+        states[lifecycle.state(row)] = states.get(lifecycle.state(row), 0) + 1
+    return {
+        "cloud_id": c.cloud.settings.cloud_id,
+        "now": iso(c.cloud.clock.now()),
+        "zones": zones(c, caller),
+        "nodes": {"total": len(_listed(c)), "silent": [n.id for n in _listed(c) if _silence(c, n)]},
+        "instances": states,
+        "unsettled": len(view.unsettled),
+        "clock": c.cloud.clock_trouble,
+        "policies": c.policies(),
+    }
+
+
+def zones(c: Context, caller: Caller) -> Rows:
+    return [
+        {
+            "name": z.name,
+            "up": z.reach.up,
+            "trouble": silence(c.cloud.journal.view.contacts.get(z.name)),
+            "types": [{"name": r.vm_type.name, "free": r.free, "total": r.total} for r in z.rooms],
+        }
+        for z in c.cloud.core.zones.describe(caller)
+    ]
+
+
+def _listed(c: Context) -> list[Node]:
+    return sorted(
+        (n for n in c.cloud.journal.view.nodes.values() if n.admin_state != "removed"), key=lambda n: n.id
+    )
+
+
+def _silence(c: Context, n: Node) -> str:
+    view = c.cloud.journal.view
+    return silence(view.contacts.get(n.zone)) or silence(view.contacts.get(n.id))
+
+
+def node_list(c: Context, caller: Caller) -> Rows:
+    view = c.cloud.journal.view
+    rows = []
+    for n in _listed(c):
+        target = view.targets[n.id]
+        rows.append(
+            {
+                "id": n.id,
+                "zone": n.zone,
+                "host": n.host,
+                "state": n.admin_state,
+                "up": not _silence(c, n),
+                "trouble": _silence(c, n),
+                "hypervisor": n.hypervisor,
+                "architecture": n.architecture,
+                "offer": _size(n.offer.parts()),
+                "free": _size(target.room.parts()),
+                "instances": len(view.on_node.get(n.id, ())),
+            }
+        )
+    return rows
+
+
+def _size(parts: tuple[int, int, int]) -> dict[str, int]:
+    return dict(zip(("cores", "memory_mb", "disk_gb"), parts, strict=True))
+
+
+def instances(c: Context, caller: Caller) -> Rows:
+    view = c.cloud.journal.view
+    rows = sorted(view.instances.values(), key=lambda i: (i.launched_at, i.id))
+    return [
+        {
+            "id": i.id,
+            "state": lifecycle.state(i),
+            "node": i.node,
+            "type": i.vm_type,
+            "image": i.image_id,
+            "account": i.account_id,
+            "user": view.users[i.created_by].name if i.created_by in view.users else i.created_by,
+            "public_address": i.public_address,
+            "private_address": i.private_address,
+            "launched": iso(i.launched_at),
+            "reason": i.reason,
+        }
+        for i in rows
+    ]
+
+
+def users(c: Context, caller: Caller) -> Rows:
+    view = c.cloud.journal.view
+    return [
+        {"name": u.name, "account": u.account_id, "admin": u.is_admin, "enabled": u.enabled, "email": u.email}
+        for u in sorted(view.users.values(), key=lambda u: u.name)
+    ]
+
+
+def types(c: Context, caller: Caller) -> Rows:
+    return [
+        {"name": t.name, "cores": t.cores, "memory_mb": t.memory_mb, "disk_gb": t.disk_gb}
+        for t in types_in_order(c.cloud.journal.view)
+    ]
+
+
+def explain_(c: Context, caller: Caller, id: str) -> dict[str, Any]:
+    return explain.explain(c.cloud.journal.view, c.cloud.store, id)
+
+
+def events(c: Context, caller: Caller, subject: str | None = None, limit: int = 100) -> Rows:
+    return [explain.line(e) for e in c.cloud.store.events(subject, limit=min(max(limit, 1), 1000))]
+
+
+# --------------------------------------------------------------------------------------------------- images
+def image_list(c: Context, caller: Caller) -> Rows:
+    return [
+        {
+            "id": i.id,
+            "kind": i.kind,
+            "name": i.name,
+            "format": i.format,
+            "architecture": i.architecture,
+            "bytes": i.bytes,
+            "sha256": i.sha256,
+            "kernel": i.kernel_id,
+            "ramdisk": i.ramdisk_id,
+            "account": i.account_id,
+            "public": i.public,
+        }
+        for i in c.cloud.core.images.describe(caller)
+    ]
+
+
+def image_add(
+    c: Context,
+    caller: Caller,
+    receipt: str,
+    name: str,
+    kernel: str | None = None,
+    ramdisk: str | None = None,
+    public: bool = True,
+) -> dict[str, Any]:
+    """``receipt``: what the image process signed after it had inspected the upload."""
+    facts = tickets.check(c.cloud.settings.blobs.ticket_key, receipt, tickets.RECEIPT, c.cloud.clock.wall())
+    image = c.cloud.journal.do(images.add(caller, c.cloud.ids, facts, name, kernel, ramdisk, public))
+    return {"id": image.id, "kind": image.kind, "name": image.name, "sha256": image.sha256}
+
+
+def image_remove(c: Context, caller: Caller, id: str) -> dict[str, Any]:
+    """With a ticket to delete the blob where nothing needs it any more."""
+    free = c.cloud.journal.do(images.remove(caller, id.lower()))
+    if free is None:
+        return {"id": id, "forget": None}
+    until = c.cloud.clock.wall() + 10 * MINUTE
+    ticket = tickets.issue(c.cloud.settings.blobs.ticket_key, tickets.FORGET, {"sha256": free}, until)
+    return {"id": id, "sha256": free, "forget": ticket}
+
+
+# ---------------------------------------------------------------------------------------------------- nodes
+def node_add(c: Context, caller: Caller, zone: str, host: str) -> dict[str, Any]:
+    node = c.cloud.journal.do(nodes.add(caller, zone, host))
+    c.cloud.wake()
+    return {"id": node.id, "token": c.trust.token("node", zone, host)}
+
+
+def zone_token(c: Context, caller: Caller, zone: str) -> dict[str, Any]:
+    """A token for a zone's cluster controller."""
+    return {"zone": zone, "token": c.trust.token("cluster", zone, "")}
+
+
+def node_drain(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    return {"id": c.cloud.journal.do(nodes.set_state(caller, name, "drained")), "state": "drained"}
+
+
+def node_undrain(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    return {"id": c.cloud.journal.do(nodes.set_state(caller, name, "active")), "state": "active"}
+
+
+def node_remove(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    node = c.cloud.journal.do(nodes.remove(caller, name))
+    c.trust.revoke("node", node.zone, node.host)
+    c.cloud.wake()
+    return {"id": node.id, "state": "removed"}
+
+
+def node_fence(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    """Revoked first: a fence that was interrupted is a node that may say nothing, and is fenced by asking again."""
+    node = nodes.find_node(c.cloud.journal.view, name)
+    c.trust.revoke("node", node.zone, node.host)
+    c.cloud.journal.do(nodes.fence(caller, node.id))
+    c.cloud.wake()
+    return {"id": node.id, "state": "fenced"}
+
+
+# ---------------------------------------------------------------------------------------------------- users
+def user_add(c: Context, caller: Caller, name: str, admin: bool = False, email: str = "") -> dict[str, Any]:
+    user = c.cloud.journal.do(accounts.add_user(caller, c.cloud.ids, name, is_admin=admin, email=email))
+    return {"name": user.name, "account": user.account_id}
+
+
+def user_enable(c: Context, caller: Caller, name: str, enabled: bool = True) -> dict[str, Any]:
+    user = c.cloud.journal.do(accounts.enable_user(caller, name, enabled))
+    return {"name": user.name, "enabled": user.enabled}
+
+
+def credentials_create(c: Context, caller: Caller, user: str) -> dict[str, Any]:
+    """A new access key and a new certificate; the secrets are shown this once."""
+    accounts.find_user(c.cloud.journal.view, user)
+    key_id, secret = c.cloud.journal.do(accounts.add_access_key(caller, c.cloud.ids, c.seal, user))
+    der, certificate, private = accounts.make_certificate(user, c.cloud.clock.wall())
+    c.cloud.journal.do(accounts.add_certificate(caller, user, der))
+    return {
+        "user": user,
+        "access_key": key_id,
+        "secret_key": secret,
+        "certificate_pem": certificate,
+        "private_key_pem": private,
+    }
+
+
+def quota_set(
+    c: Context,
+    caller: Caller,
+    scope: str,
+    instances: int = -1,
+    cores: int = -1,
+    memory_mb: int = -1,
+    disk_gb: int = -1,
+) -> dict[str, Any]:
+    """``scope``: account/NUMBER, user/NAME, default/account or default/user."""
+    kind, _, name = scope.partition("/")
+    view = c.cloud.journal.view
+    if kind == "user":
+        name = accounts.find_user(view, name).id
+    elif kind == "account" and name not in view.accounts:
+        raise EucaError("account_not_found", f"the account {name!r} does not exist")
+    elif kind not in ("account", "default") or (kind == "default" and name not in ("account", "user")):
+        raise EucaError(
+            "parameter_invalid",
+            f"the scope {scope!r}: account/NUMBER, user/NAME, default/account or default/user",
+        )
+    c.cloud.journal.do(
+        accounts.set_quota(caller, Quota(f"{kind}/{name}", instances, cores, memory_mb, disk_gb))
+    )
+    return {
+        "scope": scope,
+        "instances": instances,
+        "cores": cores,
+        "memory_mb": memory_mb,
+        "disk_gb": disk_gb,
+    }
+
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "status": status,
+    "zones": zones,
+    "nodes": node_list,
+    "instances": instances,
+    "users": users,
+    "types": types,
+    "images": image_list,
+    "explain": explain_,
+    "events": events,
+    "image_add": image_add,
+    "image_remove": image_remove,
+    "node_add": node_add,
+    "zone_token": zone_token,
+    "node_drain": node_drain,
+    "node_undrain": node_undrain,
+    "node_remove": node_remove,
+    "node_fence": node_fence,
+    "user_add": user_add,
+    "user_enable": user_enable,
+    "credentials_create": credentials_create,
+    "quota_set": quota_set,
+}

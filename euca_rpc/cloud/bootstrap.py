@@ -1,0 +1,56 @@
+"""A new cloud's database: VM types, default quotas, the first administrator.  Run once, by `euca init`, offline."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from euca_rpc.clock import Clock
+from euca_rpc.cloud import accounts
+from euca_rpc.cloud.changes import Outcome, Put, event
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.view import View
+from euca_rpc.ids import Ids
+from euca_rpc.types import Quota, Setting, VmType, Zone
+
+# cpu, MB, GB; the original's sizes, editable afterwards
+VM_TYPES = (
+    VmType("m1.small", 1, 128, 10, 0),
+    VmType("c1.medium", 1, 256, 10, 1),
+    VmType("m1.large", 2, 512, 10, 2),
+    VmType("m1.xlarge", 2, 1024, 20, 3),
+    VmType("c1.xlarge", 4, 2048, 20, 4),
+)
+
+
+def initialise(
+    database: Path,
+    clock: Clock,
+    ids: Ids,
+    *,
+    administrator: str,
+    zones: tuple[str, ...],
+    account_instances: int = 20,
+    user_instances: int = -1,
+) -> str:
+    """Make the database and everything a cloud starts with.  Answers a one-time code for the administrator's first
+    login to the portal; only its hash is kept.  Raises EucaError if the database is in use."""
+    store = Store(database)
+    try:
+        journal = Journal(store, View(), clock)
+        journal.do(lambda view, now: Outcome(tuple(Put(t) for t in VM_TYPES)))
+        journal.do(accounts.add_user("init", ids, administrator, is_admin=True))
+        quotas = (Quota("default/account", account_instances), Quota("default/user", user_instances))
+        journal.do(lambda view, now: Outcome((*map(Put, quotas), *(Put(Zone(z, now)) for z in zones))))
+        code = f"{ids.bits(80):020x}"
+        digest = hashlib.sha256(code.encode()).hexdigest()
+        journal.do(
+            lambda view, now: Outcome(
+                (Put(Setting("portal.first_login", f'"{digest}"')),),
+                (event("cloud.initialised", "cloud", now, "init"),),
+            )
+        )
+        return code
+    finally:
+        store.close()

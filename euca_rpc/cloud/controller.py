@@ -1,0 +1,283 @@
+"""The cloud controller: what holds the parts together, and carries out what the reconciler decides.
+
+    interfaces ──► core (nouns) ──► journal ──► store, view
+                                       │ published
+    step() ◄─── woken ─────────────────┘
+      decide(view) ─► mark (a verb: written before it is done) ─► carrier ─► cluster controllers
+                                                                     │ answer
+      reports.take (a verb) ◄────────────────────────────────────────┘
+
+It has no thread and no clock of its own: a daemon or the simulator steps it.  `step` waits for the local commit of its
+marks and for nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from euca_rpc.carrier import Answer, Carrier
+from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
+from euca_rpc.cloud import launch, lifecycle, reconcile, reports
+from euca_rpc.cloud.accounts import Credentials
+from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
+from euca_rpc.cloud.images import Images
+from euca_rpc.cloud.instances import Instances, Placer
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.keys import KeyPool, Keys
+from euca_rpc.cloud.nodes import FENCED
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.cloud.specs import Blobs, machine_spec
+from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.view import Poll, View
+from euca_rpc.cloud.zones import Types, Zones
+from euca_rpc.ids import Ids
+from euca_rpc.nouns import Core
+from euca_rpc.policy.values import Launch, LaunchClass
+from euca_rpc.types import Instance, NodeReport, Seen
+from euca_rpc.wire.codec import pack, unpack
+from euca_rpc.wire.contracts import CLUSTER, object_name
+
+log = logging.getLogger("euca.cloud")
+
+CLOCK_JUMP: Micros = (
+    5 * MINUTE
+)  # cloud time against the monotonic clock: beyond this nothing is concluded from it
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    cloud_id: str
+    blobs: Blobs
+    pool: launch.AddressPool = launch.AddressPool()
+    poll: Micros = reconcile.POLL
+    silence: Micros = 10 * SECOND
+
+
+class CloudController:
+    """A `Stepper`; `core` is what interfaces get."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        clock: Clock,
+        ids: Ids,
+        carrier: Carrier,
+        placer: Placer,
+        seal: Seal,
+        settings: Settings,
+    ) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self.store, self.journal, self.ids, self.clock = store, journal, ids, clock
+        self.settings = settings
+        self._carrier = carrier
+        self._placer = placer
+        self._skew: Micros | None = None  # cloud time − monotonic time, as it was when last believed
+        self.clock_trouble = ""
+        self.key_pool = KeyPool(carrier)
+        journal.published = self._published
+        self.core = Core(
+            cloud_id=settings.cloud_id,
+            zones=Zones(journal),
+            types=Types(journal),
+            images=Images(journal),
+            keys=Keys(journal, ids, self.key_pool),
+            instances=Instances(journal, clock, ids, carrier, placer, settings.pool),
+            credentials=Credentials(journal, seal),
+            clock=clock,
+            ids=ids,
+        )
+
+    def _published(self, view: View) -> None:
+        if view.unsettled:
+            self.wake()
+
+    def poke(self, zone: str) -> None:
+        """A cluster controller has news: ask it now."""
+
+        def verb(view: View, now: Micros) -> Outcome:
+            poll = view.polls.get(zone)
+            if zone not in view.zones or (poll is not None and poll.due <= now):
+                return Outcome()
+            return Outcome((Soft(replace(poll or Poll(zone), due=now)),))
+
+        self.journal.submit(verb).add_done_callback(lambda done: self.wake())
+
+    # --------------------------------------------------------------------------------------------------- step
+    def step(self) -> Micros | None:
+        now = self.clock.now()
+        view = self.journal.view
+        actions, due = reconcile.decide(view, now)
+        if self._clock_jumped(now):
+            actions = [a for a in actions if not isinstance(a, reconcile.Overdue | reconcile.Prune)]
+        for action in actions:
+            match action:
+                case reconcile.Ask():
+                    self._ask(action.zone)
+                case reconcile.Tell():
+                    self._tell(action)
+                case reconcile.Overdue():
+                    self.journal.do(partial(reconcile.mark_overdue, action=action))
+                case reconcile.Move():
+                    self._move(action.id)
+                case reconcile.Prune():
+                    self.journal.do(partial(reconcile.prune, ids=action.ids))
+        return due
+
+    def _clock_jumped(self, now: Micros) -> bool:
+        """A wrong clock must not terminate machines: deadlines are held until it is right again or was accepted."""
+        skew = now - self.clock.monotonic()
+        if self._skew is None:
+            self._skew = skew
+        if abs(skew - self._skew) <= CLOCK_JUMP:
+            self.clock_trouble = ""
+            return False
+        if not self.clock_trouble:
+            self.clock_trouble = (
+                f"the clock jumped by {(skew - self._skew) // SECOND} s: deadlines are held; set it right, or restart the "
+                "cloud controller to accept the new time"
+            )
+            log.error("%s", self.clock_trouble)
+        return True
+
+    # ----------------------------------------------------------------------------------------- asking clusters
+    def _ask(self, zone: str) -> None:
+        poll: Poll = self.journal.do(lambda v, n: reconcile.mark_asked(v, zone, n))
+        view = self.journal.view
+        known = {
+            n.id: view.contacts[n.id].version
+            for n in view.nodes.values()
+            if n.zone == zone and n.id in view.contacts
+        }
+        self._carrier.call(
+            object_name(CLUSTER, zone),
+            "report",
+            {"known": known},
+            lambda answer: self._answered(zone, poll.serial, answer),
+        )
+
+    def _answered(self, zone: str, serial: int, answer: Answer) -> None:
+        told: Mapping[str, Any] = answer.value if answer.error is None else {}
+        strays = self._strays(told)
+
+        def verb(view: View, now: Micros) -> Outcome:
+            done = reconcile.mark_answered(view, zone, serial, now, self.settings.poll)
+            if done is None:
+                return Outcome(result=False)
+            if answer.error is not None:
+                lost = reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
+                return Outcome((done, *lost.changes), lost.events, True)
+            taken = reports.take(view, zone, told, now)
+            again: tuple[Change, ...] = tuple(
+                Soft(replace(view.contacts[node], version=0)) for node, _ in strays if node in view.contacts
+            )
+            return Outcome((done, *taken.changes, *again), taken.events, True)
+
+        def after(done: Any) -> None:
+            if done.exception() is not None:
+                log.error("the report of zone %s was not taken: %r", zone, done.exception())
+            elif done.result() and answer.error is None:
+                self._tell_roster(zone, told)
+                for node, machine in strays:
+                    self._send_away(node, machine)
+            self.wake()
+
+        self.journal.submit(verb).add_done_callback(after)
+
+    def _tell_roster(self, zone: str, told: Mapping[str, Any]) -> None:
+        """A cluster controller keeps nothing: it is told whom to ask whenever it has started or somebody came or went."""
+        view = self.journal.view
+        poll = view.polls[zone]
+        start_id, version = str(told.get("start_id") or ""), view.roster_version
+        if told.get("roster") and poll.start_id == start_id and poll.told_roster == version:
+            return
+        nodes = sorted(
+            n.id for n in view.nodes.values() if n.zone == zone and n.admin_state in ("active", "drained")
+        )
+
+        def confirmed(answer: Answer) -> None:
+            if answer.error is not None:
+                return  # the next report says that it still has none
+
+            def verb(view: View, now: Micros) -> Outcome:
+                poll = view.polls[zone]
+                return Outcome((Soft(replace(poll, told_roster=version, start_id=start_id, due=now)),))
+
+            self.journal.submit(verb).add_done_callback(lambda done: self.wake())
+
+        self._carrier.call(object_name(CLUSTER, zone), "roster", {"nodes": nodes}, confirmed)
+
+    # -------------------------------------------------------------------------------------------- telling nodes
+    def _tell(self, action: reconcile.Tell) -> None:
+        rows: tuple[Instance, ...] = self.journal.do(lambda v, n: reconcile.mark_told(v, action, n))
+        if not rows:
+            return
+        zone = action.node.partition("/")[0]
+        args: dict[str, Any] = {"node": action.node}
+        if action.method == "ensure":
+            view, now = self.journal.view, self.clock.now()
+            specs = [machine_spec(view, self.settings.blobs, r, now, self.clock.wall()) for r in rows]
+            args["specs"] = [pack(s) for s in specs]
+        else:
+            args["items"] = [
+                {"instance_id": r.id, "generation": r.generation, "reboots": r.reboots} for r in rows
+            ]
+        self._carrier.call(object_name(CLUSTER, zone), action.method, args, self._told(action))
+
+    @staticmethod
+    def _told(action: reconcile.Tell) -> Callable[[Answer], None]:
+        """Whether it worked is learnt from the next report; a lost call is repeated when its moment has come."""
+
+        def answered(answer: Answer) -> None:
+            if answer.error is not None:
+                log.warning("%s to %s: %s", action.method, action.node, answer.error.sentence)
+
+        return answered
+
+    def _move(self, instance_id: str) -> None:
+        """Nothing of it was sent anywhere: another node may have it."""
+        view = self.journal.view
+        i = view.instances[instance_id]
+        wanted = Launch(i.account_id, i.created_by, i.vm_type, i.size, i.architecture, 1, 1, zone=None)
+        try:
+            placed = self._placer.place(wanted, LaunchClass(i.vm_type, i.size, i.architecture), view, 1, 1)
+        except Exception as refusal:  # it waits for its node or its deadline
+            log.info("%s cannot be placed elsewhere: %s", i.id, refusal)
+            return
+        self.journal.do(lambda v, n: reconcile.mark_moved(v, instance_id, placed.nodes[0], n))
+
+    # --------------------------------------------------------------------------------------------------- strays
+    def _strays(self, told: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Machines that a node still has although their end is on record (it was fenced, or away for long).  Only a
+        recorded end makes a node drop something; what nobody has a record of is left alone and named in the log."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        view = self.journal.view
+        for node_id, entry in (told.get("nodes") or {}).items():
+            if entry.get("report") is None:
+                continue
+            for m in unpack(NodeReport, entry["report"]).machines:
+                row = view.instances.get(m.instance_id)
+                if m.seen == Seen.ABSENT or (row is not None and row.ended_at is None):
+                    continue
+                row = row or self.store.one(Instance, m.instance_id)
+                if row is None or row.ended_at is None or row.node != node_id:
+                    log.warning("%s has %s, of which there is no record: left alone", node_id, m.instance_id)
+                    continue
+                item = {"instance_id": m.instance_id, "generation": max(m.generation, row.generation)}
+                found.append((node_id, {**item, "keep_disk": row.reason_code == FENCED}))
+        return found
+
+    def _send_away(self, node: str, machine: dict[str, Any]) -> None:
+        zone = node.partition("/")[0]
+        args = {"node": node, "items": [machine]}
+        self._carrier.call(object_name(CLUSTER, zone), "absent", args, lambda answer: None)
+
+
+def open_view(store: Store, now: Micros) -> View:
+    """The view as the disk says: made once, at start."""
+
+    return View().apply(Put(row) for row in store.rows(now - lifecycle.VISIBLE_AFTER_END))

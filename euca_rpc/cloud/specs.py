@@ -1,0 +1,63 @@
+"""What is told to a node about a machine: complete, so that the node asks nobody back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from euca_rpc.clock import HOUR, Micros
+from euca_rpc.cloud.view import View
+from euca_rpc.images import tickets
+from euca_rpc.types import BlobRef, Instance, MachineSpec
+
+TICKET_LIFE: Micros = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Where images are, and the key under which this cloud signs who may fetch which."""
+
+    base_url: str  # https://host:port
+    ticket_key: bytes
+
+    def ref(self, view: View, image_id: str, node: str, now: Micros) -> BlobRef:
+        image = view.images[image_id]
+        ticket = tickets.issue(
+            self.ticket_key, "fetch", {"sha256": image.sha256, "node": "node/" + node}, now + TICKET_LIFE
+        )
+        return BlobRef(
+            image.id,
+            image.sha256,
+            image.bytes,
+            image.virtual_bytes,
+            image.format,
+            f"{self.base_url}/blobs/{image.sha256}",
+            ticket,
+        )
+
+
+def machine_spec(view: View, blobs: Blobs, i: Instance, now: Micros, wall: Micros) -> MachineSpec:
+    """``fresh`` says whether the disk may be made: only for a first generation that no node has ever mentioned."""
+
+    def ref(image_id: str) -> BlobRef:
+        return blobs.ref(view, image_id, i.node, wall)
+
+    return MachineSpec(
+        instance_id=i.id,
+        generation=i.generation,
+        reboots=i.reboots,
+        fresh=i.generation == 1 and i.seen_generation == 0,
+        account_id=i.account_id,
+        cores=i.cores,
+        memory_mb=i.memory_mb,
+        disk_gb=i.disk_gb,
+        architecture=i.architecture,
+        image=ref(i.image_id),
+        kernel=ref(i.kernel_id) if i.kernel_id else None,
+        ramdisk=ref(i.ramdisk_id) if i.ramdisk_id else None,
+        mac=i.mac,
+        private_address=i.private_address,
+        public_address=i.public_address,
+        hostname="ip-" + i.private_address.replace(".", "-"),
+        public_key=i.public_key,
+        user_data=i.user_data,
+    )
