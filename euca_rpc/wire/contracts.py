@@ -55,6 +55,11 @@ CALLS: tuple[Call, ...] = (
     Call(CLOUD, "poke", (CLUSTER,), 2.0),
     # certificates: a daemon asks for a fresh one for its own name before the old one ends
     Call(CLOUD, "renew", (CLUSTER, NODE, IMAGES, NAMESERVER, CLOUD), 10.0, True),  # args: csr → {certificate}
+    # the name server: anybody may ask, everybody may register the name in the own certificate
+    Call(NAMESERVER, "hello", ROLES, 3.0, True),
+    Call(NAMESERVER, "lookup", ROLES, 3.0, True),  # args: name → {address: [host, port] or None}
+    Call(NAMESERVER, "register", ROLES, 3.0, True),  # args: name, host, port
+    Call(NAMESERVER, "names", ROLES, 3.0, True),  # → {names: {name: [host, port]}}
     # the administrator's command line; one verb table in cloud.admin
     Call(CLOUD, "admin", (ADMIN,), 30.0),  # args: verb, args {…}
     # serial numbers of revoked certificates: every daemon keeps the list on disk and asks again now and then

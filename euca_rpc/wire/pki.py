@@ -378,12 +378,13 @@ class Identity:
             )
 
     @staticmethod
-    def make_key_and_csr(directory: Path, peer: PeerName) -> bytes:
+    def make_key_and_csr(directory: Path, peer: PeerName | None) -> bytes:
         """A new key, here and for its owner only, and the request for its certificate."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
         write_atomically(directory / "key.new.pem", _key_pem(key), mode=0o600)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ROLE_TEXT[peer.role])])
+        common = ROLE_TEXT[peer.role] if peer else "to be named by the cloud"
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
         request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
         return request.public_bytes(serialization.Encoding.PEM)
 
