@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,7 @@ CLOCK_JUMP: Micros = (
 class Settings:
     cloud_id: str
     blobs: Blobs
-    pool: launch.AddressPool = launch.AddressPool()
+    pool: launch.AddressPool = field(default_factory=launch.AddressPool)
     poll: Micros = reconcile.POLL
     silence: Micros = 10 * SECOND
 

@@ -1,0 +1,58 @@
+"""Between the cloud's view and the policy engine: what a policy is shown, and the proposal that comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from immutables import Map
+
+from euca_rpc.clock import Clock
+from euca_rpc.cloud.view import View
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView
+from euca_rpc.types import Setting, Zone
+
+
+class EnginePlacer:
+    """A `instances.Placer` over the engine: admit first, then place, on one snapshot."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def place(
+        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
+    ) -> Placement:
+        shown = PolicyView(
+            now=self._clock.now(),
+            targets=view.targets,
+            parameters=_parameters(view.settings),
+            seed=view.number,
+        )
+        self._engine.admit(wanted, shown)
+        return self._engine.place(
+            wanted,
+            cls,
+            view,
+            shown,
+            count_min=count_min,
+            count_max=count_max,
+            zone_policy=_zone_policies(view.zones),
+        )
+
+
+@lru_cache(maxsize=4)
+def _zone_policies(zones: Map[str, Zone]) -> Mapping[str, str]:
+    return {z.name: z.policy for z in zones.values() if z.policy is not None}
+
+
+@lru_cache(maxsize=4)
+def _parameters(settings: Map[str, Setting]) -> Mapping[str, Any]:
+    """Settings named ``policy.…`` are the parameters that policies see."""
+    return {
+        key.removeprefix("policy."): json.loads(row.value)
+        for key, row in settings.items()
+        if key.startswith("policy.")
+    }
