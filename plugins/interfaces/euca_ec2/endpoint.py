@@ -1,0 +1,165 @@
+"""From a request to its answer, without a socket.
+
+    Request → refuse wrong paths → verify the signature → Version, Action → parse → perform → render → Response
+                    (what is executed comes out of `verify`, never from the request itself)
+
+Errors become EC2's error documents here, in one place.  One line goes to the access log per request: request id, access
+key id, action, status and milliseconds; never a signature, a secret, or user data.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from dataclasses import dataclass, replace
+
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import request_id as new_request_id
+from euca_rpc.nouns import Core
+
+from . import sts
+from .codec import Renderer, escaped, parser
+from .errors import code_of, sentence_of
+from .operations import ACTIONS
+from .operations.asked import Asked, Ground
+from .paging import Pager
+from .request import Request
+from .settings import Ec2Settings
+from .signing import Verified, verify
+
+PATHS = ("/services/Eucalyptus", "/services/Eucalyptus/", "/")
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+log = logging.getLogger("euca.ec2")
+access = logging.getLogger("euca.ec2.access")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    type: str = "text/xml;charset=UTF-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Endpoint:
+    def __init__(self, core: Core, settings: Ec2Settings) -> None:
+        self.core = core
+        self.settings = settings
+        self.renderer = Renderer()
+        self.ground = Ground(
+            core,
+            settings,
+            Pager(core.ids.bits(256).to_bytes(32, "big")),
+            threading.BoundedSemaphore(settings.consoles),
+        )
+
+    def respond(self, request: Request) -> Response:
+        began = self.core.clock.monotonic()
+        id = new_request_id(self.core.ids)
+        trail = _Trail()
+        try:
+            response = self._answer(request, id, trail)
+        except EucaError as error:
+            if error.private or error.symbol == "internal":
+                log.warning("%s %s: %s; %s", id, error.symbol, error.sentence, error.private)
+            response = _error(error, id, trail)
+        except Exception:
+            log.exception("%s failed in %s", id, trail.action)
+            response = _error(EucaError("internal", "An internal error occurred."), id, trail)
+        took = (self.core.clock.monotonic() - began) / 1000
+        access.info(
+            "%s %s %s %d %.1fms", id, trail.access_key or "-", trail.action or "-", response.status, took
+        )
+        return response
+
+    def _answer(self, request: Request, id: str, trail: _Trail) -> Response:
+        if request.path not in PATHS:
+            return _plain(404, f"Nothing is served here; the EC2 endpoint is {PATHS[0]}")
+        if request.method not in ("GET", "POST"):
+            return replace(_plain(405, "GET and POST only"), headers=(("Allow", "GET, POST"),))
+        if _is_soap(request):
+            return _soap_fault()
+        verified = verify(
+            request, self.core.credentials.by_access_key, self.core.clock.wall(), allow_v1=self.settings.sigv1
+        )
+        trail.access_key = verified.access_key
+        if verified.scheme == "1":
+            log.warning(
+                "%s is signed with version 1, which can be forged; access key %s", id, verified.access_key
+            )
+        return Response(200, self._perform(request, verified, id, trail))
+
+    def _perform(self, request: Request, verified: Verified, id: str, trail: _Trail) -> bytes:
+        parameters = dict(verified.parameters)
+        name = parameters.pop("Action", None)
+        if name is None:
+            raise EucaError("parameter_missing", "The request must contain the parameter Action.")
+        version = parameters.pop("Version", None)
+        if name == sts.ACTION:
+            trail.action, trail.sts = name, True
+            return sts.get_caller_identity(verified.caller, parameters, id)
+        if version is None:
+            raise EucaError("parameter_missing", "The request must contain the parameter Version.")
+        if _VERSION.fullmatch(version) is None:
+            raise EucaError(
+                "parameter_invalid", f"Version is {version[:40]!r}; it must be a date such as 2016-11-15."
+            )
+        action = ACTIONS.get(name)
+        if action is None or version < action.since:
+            raise EucaError(
+                "action_unknown", f"The action {name[:100]!r} is not valid for version {version} here."
+            )
+        trail.action = name
+        message = parser(action.request)(parameters)  # type: ignore[arg-type]
+        caller = replace(verified.caller, origin="ec2", request_id=id)
+        asked = Asked(self.ground, caller, version, _endpoint_url(request), verified.signature)
+        return self.renderer.render(name, action.perform(asked, message), version, id)
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is known of a request so far: for the log, and for the shape of an error."""
+
+    access_key: str = ""
+    action: str = ""
+    sts: bool = False
+
+
+def _endpoint_url(request: Request) -> str:
+    return f"{'https' if request.secure else 'http'}://{request.header('host') or 'localhost'}{PATHS[0]}"
+
+
+def _is_soap(request: Request) -> bool:
+    kind = (request.header("content-type") or "").lower()
+    return "xml" in kind or request.body[:64].lstrip().startswith(b"<")
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(status, text.encode() + b"\n", "text/plain;charset=UTF-8")
+
+
+def _soap_fault() -> Response:
+    return Response(
+        400,
+        b'<?xml version="1.0" encoding="UTF-8"?>\n'
+        b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
+        b"<faultcode>Client.UnsupportedProtocol</faultcode>"
+        b"<faultstring>SOAP is not served here yet; use the Query API.</faultstring>"
+        b"</soap:Fault></soap:Body></soap:Envelope>",
+    )
+
+
+def _error(error: EucaError, id: str, trail: _Trail) -> Response:
+    code, status = code_of(error)
+    sentence = sentence_of(error, id)
+    if trail.sts:
+        return Response(status, sts.error(code, sentence, status, id))
+    return Response(
+        status,
+        (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Response><Errors><Error><Code>{code}</Code><Message>{escaped(sentence)}</Message></Error></Errors>"
+            f"<RequestID>{id}</RequestID></Response>"
+        ).encode(),
+    )

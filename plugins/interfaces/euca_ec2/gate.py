@@ -1,0 +1,223 @@
+"""The gate: no worker thread ever waits for a client's bytes.
+
+cheroot gives each new connection to a worker, which then blocks until the request has come; ten slow clients are
+enough to stop it.  Here one thread reads from all connections that owe a request, without blocking, and hands a
+connection to the workers when a whole request (head and body) is in memory:
+
+    accepted, or kept alive ──► gate: bytes gathered ──complete, or hopeless──► worker: parse, answer
+                                      └── not complete in time ──► closed
+
+TLS handshakes happen here as well, as part of reading, so that a silent connection stalls nobody.  The same thread
+shuts connections whose answer is not worked out and taken in time.  A request is *hopeless* when it is too large or
+not HTTP: cheroot then refuses it with what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+MAX_HEAD = 64 * 1024
+MAX_BODY = 1024 * 1024
+MOST_WAITING = 768  # connections that may owe a request; beyond it the longest waiting is closed
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_REQUEST_LINE = re.compile(rb"[A-Z]{1,20} [^\r\n]+ HTTP/1\.[01]\r\n")
+log = logging.getLogger("euca.ec2")
+
+
+class Gathered:
+    """What cheroot reads from: only bytes that have already come."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.bytes_read = 0
+        self.continued = False  # 100 Continue was sent for the request being gathered
+
+    def readline(self, size: int | None = None) -> bytes:
+        end = self.buffer.find(b"\n") + 1 or len(self.buffer)
+        return self._take(end if size is None or size < 0 else min(end, size))
+
+    def read(self, size: int | None = None) -> bytes:
+        return self._take(len(self.buffer) if size is None or size < 0 else size)
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        self.bytes_read += len(taken)
+        return taken
+
+    def has_data(self) -> bool:
+        return bool(self.buffer)
+
+    def close(self) -> None:
+        self.buffer.clear()
+
+    def ready(self) -> bool:
+        """Is a whole request here, or enough to know that there will be none?"""
+        head = self.buffer.find(b"\r\n\r\n", 0, MAX_HEAD + 4)
+        if head < 0:
+            line = self.buffer.find(b"\r\n")
+            return len(self.buffer) > MAX_HEAD or (line > 0 and not _REQUEST_LINE.match(self.buffer))
+        lengths = _LENGTH.findall(self.buffer, 0, head + 2)
+        if len(lengths) != 1 or _CHUNKED.search(self.buffer, 0, head + 2):
+            return True
+        wanted = int(lengths[0])
+        return wanted > MAX_BODY or len(self.buffer) >= head + 4 + wanted
+
+    def expects(self) -> bool:
+        """Does the client wait for 100 Continue before it sends the body?"""
+        return not self.continued and _EXPECT.search(self.buffer) is not None
+
+
+class Written(io.RawIOBase):
+    """What cheroot writes to: straight to the socket, each write whole."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.bytes_written = 0
+
+    def write(self, data: Any) -> int:
+        self.socket.sendall(data)
+        self.bytes_written += len(data)
+        return len(data)
+
+
+def makefile(sock: socket.socket, mode: str = "rb", _size: int = -1) -> Gathered | Written:
+    return Gathered() if "r" in mode else Written(sock)
+
+
+class Gate:
+    def __init__(
+        self, hand_over: Callable[[Any], None], request_seconds: float, answer_seconds: float
+    ) -> None:
+        self._hand_over = hand_over
+        self._request_seconds, self._answer_seconds = request_seconds, answer_seconds
+        self._arrivals: deque[Any] = deque()
+        self._waiting: dict[Any, float] = {}  # connection → by when its request must be here; oldest first
+        self._working: dict[Any, float] = {}  # connection → by when its answer must be out
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="ec2-gate", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._ring()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def admit(self, conn: Any) -> None:
+        """From any thread: this connection owes a request."""
+        self._arrivals.append(conn)
+        self._ring()
+
+    def working(self, conn: Any) -> None:
+        self._working[conn] = time.monotonic() + self._answer_seconds
+
+    def done(self, conn: Any) -> None:
+        self._working.pop(conn, None)
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._rope.send(b".")
+
+    # -------------------------------------------------------------------------------------- the gate's thread
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                for key, _ in self._selector.select(0.5):
+                    if key.data is None:
+                        with contextlib.suppress(BlockingIOError):
+                            self._bell.recv(4096)
+                    else:
+                        self._gather(key.data)
+                while self._arrivals:
+                    self._enter(self._arrivals.popleft())
+                self._sweep(time.monotonic())
+            except Exception:
+                log.exception("the gate goes on after an error")
+        for conn in (*self._waiting, *self._arrivals):
+            self._drop(conn)
+        self._selector.close()
+        self._bell.close()
+        self._rope.close()
+
+    def _enter(self, conn: Any) -> None:
+        conn.socket.settimeout(0)
+        conn.rfile.continued = False
+        if conn.rfile.has_data() and conn.rfile.ready():  # a pipelined request
+            self._pass(conn)
+            return
+        while len(self._waiting) >= MOST_WAITING:
+            self._drop(next(iter(self._waiting)))
+        self._waiting[conn] = time.monotonic() + self._request_seconds
+        self._selector.register(conn.socket, selectors.EVENT_READ, conn)
+        self._gather(conn)  # the bytes are often there already
+
+    def _gather(self, conn: Any) -> None:
+        rfile = conn.rfile
+        try:
+            # At most a few rounds, so that one eager client does not keep the others waiting.
+            for _ in range(8):
+                piece = conn.socket.recv(65536)
+                if not piece:
+                    self._drop(conn)
+                    return
+                rfile.buffer += piece
+                if rfile.ready():
+                    self._leave(conn)
+                    self._pass(conn)
+                    return
+            if isinstance(conn.socket, ssl.SSLSocket) and conn.socket.pending():
+                self._arrivals.append(conn)
+                self._leave(conn)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if rfile.expects():
+                rfile.continued = True
+                with contextlib.suppress(OSError):
+                    conn.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except (OSError, ValueError):
+            self._drop(conn)
+
+    def _leave(self, conn: Any) -> None:
+        self._waiting.pop(conn, None)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(conn.socket)
+
+    def _pass(self, conn: Any) -> None:
+        conn.socket.settimeout(self._answer_seconds)
+        self._hand_over(conn)
+
+    def _drop(self, conn: Any) -> None:
+        self._leave(conn)
+        with contextlib.suppress(OSError):
+            conn.close()
+
+    def _sweep(self, now: float) -> None:
+        for conn, until in list(self._waiting.items()):
+            if until > now:
+                break
+            self._drop(conn)
+        for conn, until in list(self._working.items()):
+            if until <= now:
+                self._working.pop(conn, None)
+                with contextlib.suppress(OSError):
+                    conn.socket.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,47 @@
+"""Images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..codec import FLAG, INTEGER, TEXTS, Items, out, param
+from .places import FILTERS, Filter
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeImages:
+    executable_by: tuple[str, ...] = param("ExecutableBy", TEXTS)
+    image_ids: tuple[str, ...] = param("ImageId", TEXTS)
+    owners: tuple[str, ...] = param("Owner", TEXTS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    include_deprecated: bool = param("IncludeDeprecated", FLAG, False)
+    include_disabled: bool = param("IncludeDisabled", FLAG, False)
+    max_results: int | None = param("MaxResults", INTEGER, None)
+    next_token: str | None = param("NextToken", default=None)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    image_id: str = out("imageId")
+    location: str = out("imageLocation")
+    state: str = out("imageState")
+    owner_id: str = out("imageOwnerId")
+    public: bool = out("isPublic", FLAG)
+    product_codes: tuple[str, ...] = out("productCodes", Items())
+    architecture: str = out("architecture", since="2008-02-01")
+    image_type: str = out("imageType", since="2008-02-01")
+    kernel_id: str | None = out("kernelId", since="2008-02-01")
+    ramdisk_id: str | None = out("ramdiskId", since="2008-02-01")
+    name: str = out("name", since="2009-10-31")
+    root_device_type: str = out("rootDeviceType", since="2009-10-31")
+    block_devices: tuple[str, ...] = out("blockDeviceMapping", Items(), since="2009-10-31")
+    virtualization_type: str = out("virtualizationType", since="2010-06-15")
+    tags: tuple[str, ...] = out("tagSet", Items(), since="2010-08-31")
+    creation_date: str = out("creationDate", since="2011-01-01")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeImagesAnswer:
+    images: tuple[ImageItem, ...] = out("imagesSet", Items(ImageItem))
+    next_token: str | None = out("nextToken", since="2011-01-01", default=None)

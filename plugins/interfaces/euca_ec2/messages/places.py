@@ -1,0 +1,133 @@
+"""Zones, regions, VM types, and what an account is told about itself."""
+
+# ruff: noqa: RUF009 -- fields are declared by calls
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..codec import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    name: str = param("Name")
+    values: tuple[str, ...] = param("Value", TEXTS)
+
+
+FILTERS = Numbered(Filter)
+
+
+# ------------------------------------------------------------------------------------------------- zones
+@dataclass(frozen=True, slots=True)
+class DescribeAvailabilityZones:
+    zone_names: tuple[str, ...] = param("ZoneName", TEXTS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    all_zones: bool = param("AllAvailabilityZones", FLAG, False)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    message: str = out("message")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneItem:
+    zone_name: str = out("zoneName")
+    old_state: str = out("zoneState", until="2009-08-15")  # the text of 1.0: UP 002/002
+    state: str = out("zoneState", since="2009-08-15")
+    region_name: str = out("regionName", since="2008-12-01")
+    messages: tuple[Message, ...] = out("messageSet", Items(Message), since="2009-08-15")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeAvailabilityZonesAnswer:
+    zones: tuple[ZoneItem, ...] = out("availabilityZoneInfo", Items(ZoneItem))
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRegions:
+    region_names: tuple[str, ...] = param("RegionName", TEXTS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    all_regions: bool = param("AllRegions", FLAG, False)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionItem:
+    region_name: str = out("regionName")
+    region_endpoint: str = out("regionEndpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRegionsAnswer:
+    regions: tuple[RegionItem, ...] = out("regionInfo", Items(RegionItem))
+
+
+# ---------------------------------------------------------------------------------------------- VM types
+@dataclass(frozen=True, slots=True)
+class DescribeInstanceTypes:
+    instance_types: tuple[str, ...] = param("InstanceType", TEXTS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    max_results: int | None = param("MaxResults", INTEGER, None)
+    next_token: str | None = param("NextToken", default=None)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cpus:
+    default_vcpus: int = out("defaultVCpus", INTEGER)
+    default_cores: int = out("defaultCores", INTEGER)
+    threads_per_core: int = out("defaultThreadsPerCore", INTEGER)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    size: int = out("sizeInMiB", INTEGER)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    total: int = out("totalSizeInGB", INTEGER)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeItem:
+    instance_type: str = out("instanceType")
+    current_generation: bool = out("currentGeneration", FLAG)
+    usage_classes: tuple[str, ...] = out("supportedUsageClasses", Items())
+    root_device_types: tuple[str, ...] = out("supportedRootDeviceTypes", Items())
+    bare_metal: bool = out("bareMetal", FLAG)
+    cpus: Cpus = out("vCpuInfo", Struct(Cpus))
+    memory: Memory = out("memoryInfo", Struct(Memory))
+    storage_supported: bool = out("instanceStorageSupported", FLAG)
+    storage: Storage = out("instanceStorageInfo", Struct(Storage))
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeInstanceTypesAnswer:
+    types: tuple[TypeItem, ...] = out("instanceTypeSet", Items(TypeItem))
+    next_token: str | None = out("nextToken", default=None)
+
+
+# --------------------------------------------------------------------------------------------- attributes
+@dataclass(frozen=True, slots=True)
+class DescribeAccountAttributes:
+    names: tuple[str, ...] = param("AttributeName", TEXTS, aliases=("attributeName",))
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeValue:
+    value: str = out("attributeValue")
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeItem:
+    name: str = out("attributeName")
+    values: tuple[AttributeValue, ...] = out("attributeValueSet", Items(AttributeValue))
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeAccountAttributesAnswer:
+    attributes: tuple[AttributeItem, ...] = out("accountAttributeSet", Items(AttributeItem))

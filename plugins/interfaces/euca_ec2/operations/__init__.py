@@ -1,0 +1,9 @@
+"""What each action means: request message → core → answer message.
+
+An operation gets an `Asked` (who asks, through which core, under which version) and its own message, and knows nothing
+of how either is spelt on the wire.  `ACTIONS` is the list of everything there is.
+"""
+
+from .table import ACTIONS, Action
+
+__all__ = ["ACTIONS", "Action"]
