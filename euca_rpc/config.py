@@ -1,9 +1,10 @@
 """The one place that reads the configuration: what a process needs to start.
 
-`HOME/euca.toml` holds it, frozen dataclasses carry it; what is changed while the cloud runs (policies in force,
-VM types, quotas) lives in the database instead and `[defaults]` only seeds that at `euca init`.  Every value
-knows where it came from, shown by `euca config show --origin`.  A wrong file is refused with a sentence that names
-the file, the key and the nearest key that exists: a misspelt setting must not be silently unused.
+`HOME/euca.toml` holds it, frozen dataclasses carry it; what is changed while the cloud runs (policies
+in force, VM types, quotas) lives in the database instead and `[defaults]` only seeds that at `euca
+init`. Every value knows where it came from, shown by `euca config show --origin`. A wrong file is
+refused with a sentence that names the file, the key and the nearest key that exists: a misspelt
+setting must not be silently unused.
 
     default  <  HOME/euca.toml  <  flag of the command        EUCA_HOME names the home itself
 """
@@ -14,6 +15,7 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -22,6 +24,7 @@ from typing import Any, Final, get_origin, get_type_hints
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name
+from euca_rpc.wire.files import write_atomically
 
 FILE: Final = "euca.toml"
 HYPERVISORS: Final = ("auto", "kvm", "qemu", "xen", "test", "simulated")
@@ -45,7 +48,7 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    region: str = "euca"  # what clients see as the region's name
+    region: str = "eucalyptus"  # what clients see as the region's name
     policy: str = "greedy"  # placement policy, where a zone has none of its own
     policies: tuple[str, ...] = ("greedy", "round_robin", "least_full")  # plugins to load
     interfaces: tuple[str, ...] = ("ec2",)  # plugins to load
@@ -64,8 +67,8 @@ class Node:
     memory_ratio: float = 1.0
     disk_ratio: float = 1.0
     reserve_cores: int = 0
-    reserve_memory_mb: int = 0
-    reserve_disk_gb: int = 0
+    reserve_memory_mb: int = 256  # the daemon, libvirtd and the host itself
+    reserve_disk_gb: int = 2  # the image cache and logs grow here too
     image_cache_gb: int = 20
 
 
@@ -142,6 +145,16 @@ class Config:
     @property
     def database(self) -> Path:
         return self.cloud_home / "euca.db"
+
+    @property
+    def seal_key(self) -> Path:
+        """What secrets in the database are sealed under."""
+        return self.cloud_home / "seal.key"
+
+    @property
+    def ticket_key(self) -> Path:
+        """Shared by cloud controller and image server: who may fetch which image."""
+        return self.home / "ticket.key"
 
     def identity(self, role: str, zone: str = "", host: str = "") -> Path:
         return self.home / "identities" / "-".join(part for part in (role, zone, host) if part)
@@ -304,18 +317,35 @@ def _wrong(path: Path, key: str, why: str) -> EucaError:
 
 
 # --------------------------------------------------------------------------------------------------- writing
-def render(config: Config) -> str:
-    """`euca.toml` with what was given as a flag, so that the next command needs no flags."""
-    lines = ["# What the daemons need to start.  All settings: `euca config show --origin`."]
-    for section, kind in SECTIONS.items():
-        entries = [
-            f"{one.name} = {_toml(getattr(getattr(config, section), one.name))}"
-            for one in fields(kind)
-            if config.origins.get(f"{section}.{one.name}") == "flag"
-        ]
-        if entries:
-            lines += ["", f"[{section}]", *entries]
-    return "\n".join(lines) + "\n"
+HEAD: Final = "# What the daemons need to start.  All settings there are: euca config show --origin\n"
+
+
+def remember(config: Config) -> bool:
+    """Write what was said by flag into the file, so that the next command needs no flags.  Comments and all else stay
+    as they are.  True if the file changed."""
+    old = config.file.read_text("utf-8") if config.file.exists() else HEAD
+    text = old
+    for key, value, origin in config.values():
+        if origin == "flag" and key != "home":
+            text = _amended(text, *key.split("."), _toml(value))
+    if text == old and config.file.exists():
+        return False
+    tomllib.loads(text)  # never leave a file behind that the next start cannot read
+    write_atomically(config.file, text.encode())
+    return True
+
+
+def _amended(text: str, section: str, name: str, value: str) -> str:
+    """``text`` with ``name = value`` in ``[section]``; a list that spans lines is replaced as a whole."""
+    head = re.search(rf"^\[\s*{section}\s*\][^\n]*\n?", text, re.MULTILINE)
+    if head is None:
+        return f"{text.rstrip()}\n\n[{section}]\n{name} = {value}\n"
+    after = text[head.end() :]
+    following = re.search(r"^\[", after, re.MULTILINE)
+    body, rest = (after[: following.start()], after[following.start() :]) if following else (after, "")
+    line = re.compile(rf"^{name}\s*=\s*(\[[^\]]*\]|[^\n#]*)", re.MULTILINE)
+    body = line.sub(lambda _: f"{name} = {value}", body) if line.search(body) else f"{name} = {value}\n{body}"
+    return text[: head.end()].rstrip("\n") + "\n" + body + rest
 
 
 def _toml(value: Any) -> str:

@@ -11,12 +11,13 @@ from euca_rpc.cli.output import clean
 from euca_rpc.cli.remote import ask
 
 COLUMNS = {
-    "zones": ("name", "state", "nodes", "free", "policy"),
-    "nodes": ("id", "state", "admin_state", "hypervisor", "architecture", "offer", "claimed", "instances"),
-    "instances": ("id", "state", "vm_type", "node", "public_address", "private_address", "owner", "reason"),
-    "users": ("name", "account_id", "is_admin", "enabled", "created_at"),
+    "zones": ("name", "up", "types", "trouble"),
+    "nodes": ("id", "state", "up", "hypervisor", "architecture", "offer", "free", "instances", "trouble"),
+    "instances": ("id", "state", "type", "node", "public_address", "private_address", "user", "reason"),
+    "users": ("name", "account", "admin", "enabled", "email"),
+    "images": ("id", "kind", "name", "format", "architecture", "bytes", "kernel", "ramdisk", "public"),
     "types": ("name", "cores", "memory_mb", "disk_gb"),
-    "events": ("at", "kind", "subject", "actor", "origin", "facts"),
+    "events": ("at", "kind", "subject", "actor", "facts"),
 }
 HELP = {
     "zones": "The availability zones, each a cluster, and the room in them.",
@@ -36,19 +37,21 @@ def make(verb: str) -> click.Command:
     return Command(verb, callback=show, help=HELP[verb], examples=examples)
 
 
-LISTS = tuple(make(verb) for verb in HELP)
+LISTS = {verb: make(verb) for verb in HELP}
 
 
 @click.command(
     "events",
     cls=Command,
-    help="The last events of the cloud's history, oldest first.",
-    examples="euca events --last 20\neuca events --json | jq -r .[].kind",
+    help="The last events of the cloud's history, the newest at the end; of one SUBJECT if it is named.",
+    examples="euca events --last 20\neuca events i-1a2b3c4d\neuca events --json | jq -r .[].kind",
 )
-@click.option("--last", default=50, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
+@click.argument("subject", required=False)
+@click.option("--last", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @invocation
-def events(one: Invocation, last: int) -> None:
-    one.output.rows(ask(one.config(), "events", {"last": last}), COLUMNS["events"], none="no events")
+def events(one: Invocation, subject: str | None, last: int) -> None:
+    found = ask(one.config(), "events", {"subject": subject, "limit": last})
+    one.output.rows(found[::-1], COLUMNS["events"], none="no events")
 
 
 @click.command(

@@ -112,7 +112,7 @@ class Output:
     @contextmanager
     def step(self, what: str) -> Iterator[Step]:
         """A step with its duration, on standard error when standard output is a document's."""
-        console = self.errors if self.as_json else self.console
+        console = self._steps
         step = Step()
         began = time.monotonic()
         try:
@@ -123,11 +123,17 @@ class Output:
                 yield step
         except BaseException:
             took = time.monotonic() - began
-            console.print(Text.assemble(("  failed", "bold red"), f"  {clean(what):58} {took:6.1f} s"))
+            console.print(Text.assemble(("  failed", "bold red"), f"  {clean(what):56} {took:6.1f} s"))
             raise
-        took = time.monotonic() - began
-        note = f"  {clean(step.note)}" if step.note else ""
-        console.print(Text.assemble(("  ok", "green"), f"  {clean(what):58} {took:6.1f} s{note}"))
+        self.done(what, time.monotonic() - began, step.note)
+
+    def done(self, what: str, seconds: float, note: str = "") -> None:
+        more = f"  {clean(note)}" if note else ""
+        self._steps.print(Text.assemble(("  ok", "green"), f"  {clean(what):60} {seconds:6.1f} s{more}"))
+
+    @property
+    def _steps(self) -> Console:
+        return self.errors if self.as_json else self.console
 
 
 class Step:

@@ -1,7 +1,7 @@
 """Keeps the daemons of one machine running: `euca up`.
 
     start in order ──► wait for a death or a signal ──► start again after a pause that doubles
-                                                   └──► SIGTERM/SIGINT: end in reverse order, then itself
+                                                   └──► SIGTERM/SIGINT: end all of them, then itself
 
 Each is a process of its own with its own log; a death costs nobody else anything. The pause before a
 restart starts at a fifth of a second, doubles up to ten, and is forgotten after half a minute of good
@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import selectors
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +28,8 @@ from euca_rpc.daemons import pids
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 GOOD_RUN = 30.0
-GRACE = 8.0  # for a daemon to end: the longest remote call it may be in
+GRACE = 8.0  # seconds for a daemon to end: the longest remote call it may be in
+HOST_GRACE = 20.0  # for a host with all that is on it
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ class Program:
     name: str  # of its log and pid file
     argv: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    grace: float = GRACE
 
 
 @dataclass(slots=True)
@@ -52,29 +56,40 @@ class Supervisor:
     def __init__(self, programs: Sequence[Program], run: Path, logs: Path) -> None:
         self._run, self._logs = run, logs
         self._all = [Running(program) for program in programs]
+        self._new: queue.SimpleQueue[Program] = queue.SimpleQueue()
         self._ended = False
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, None)
 
+    def add(self, program: Program) -> None:
+        """One more, from another thread: a node whose certificate has just been made."""
+        self._new.put(program)
+        self._wake()
+
     def end(self) -> None:
         """From a signal handler or another thread."""
         self._ended = True
-        with contextlib.suppress(OSError):
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is awake already
             self._wake_out.send(b".")
 
     def run(self) -> None:
         """Until `end`."""
         try:
             while not self._ended:
+                while not self._new.empty():
+                    self._all.append(Running(self._new.get()))
                 for one in self._all:
                     if one.again_at is not None and one.again_at <= time.monotonic():
                         self._start(one)
                 self._wait()
-        finally:
-            for one in reversed(self._all):
-                self._stop(one)
+        finally:  # all at once: each copes with the silence of the others
+            with ThreadPoolExecutor(max(1, len(self._all))) as pool:
+                list(pool.map(self._stop, self._all))
 
     def _start(self, one: Running) -> None:
         with open(self._logs / f"{one.program.name}.log", "ab") as out:
@@ -119,8 +134,9 @@ class Supervisor:
     def _stop(self, one: Running) -> None:
         file = self._run / f"{one.program.name}.pid"
         if one.process is not None:
-            pids.end(file, GRACE)
-            self._forget(one)
+            pids.end(file, one.program.grace)
+            one.process.wait()
+            os.close(one.handle)
         file.unlink(missing_ok=True)
 
 

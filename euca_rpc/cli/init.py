@@ -1,0 +1,140 @@
+"""`euca init`: everything a cloud needs before its first daemon starts.
+
+    home ─ settings file ─ authority ─ one identity per role ─ keys for tickets ─ database with its administrator
+
+Each step is skipped when its result is there, so that an interrupted `init` is finished by the next
+one and `euca up` may always run it. It is one of the few commands that open the database, and only
+while no cloud controller holds its lock.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from euca_rpc.cli.frame import Command, Invocation, invocation
+from euca_rpc.cli.output import Output
+from euca_rpc.clock import SystemClock
+from euca_rpc.cloud.bootstrap import initialise
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.config import MOST_ZONES, Config, remember
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import SystemIds
+from euca_rpc.wire.contracts import ADMIN, CLOUD, CLUSTER, IMAGES, NAMESERVER
+from euca_rpc.wire.files import write_atomically
+from euca_rpc.wire.pki import Authority, Identity, PeerName
+
+Step = Callable[[str], AbstractContextManager[Any]]
+
+
+def prepare(config: Config, step: Step) -> dict[str, Any]:
+    """What was made now; empty when all was there."""
+    made: dict[str, Any] = {}
+    for directory in (config.home, config.run, config.log, config.blobs, config.cloud_home):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if remember(config):
+        made["config"] = str(config.file)
+    names = missing_identities(config)
+    if names or not (config.ca / "ca.pem").exists():
+        with step("keys and certificates"):
+            authority = the_authority(config)
+            for name in names:
+                issue(authority, config, name)
+        made["cloud_id"] = authority.cloud_id
+        made["certificates"] = [name.path for name in names]
+    if not config.ticket_key.exists():
+        write_atomically(config.ticket_key, secrets.token_bytes(32), mode=0o600)
+    if not config.seal_key.exists():
+        Seal.create(config.seal_key)
+    if not config.database.exists():
+        with step("database and first administrator"):
+            made["administrator"] = config.defaults.administrator
+            made["login_code"] = new_database(config)
+    return made
+
+
+def new_database(config: Config) -> str:
+    """Made beside its place and moved there, so that an interrupted one is never taken for a finished one."""
+    beside = config.database.with_name("unfinished.db")
+    for left in config.cloud_home.glob("unfinished.db*"):
+        left.unlink()
+    code = initialise(
+        beside,
+        SystemClock(),
+        SystemIds(),
+        administrator=config.defaults.administrator,
+        zones=config.up.zones,
+        account_instances=config.defaults.account_instances,
+        user_instances=config.defaults.user_instances,
+    )
+    if beside.with_name("unfinished.db-wal").exists():
+        raise EucaError("internal", f"{beside} was not closed in order; try again")
+    beside.replace(config.database)
+    for left in config.cloud_home.glob("unfinished.db*"):
+        left.unlink()
+    return code
+
+
+def missing_identities(config: Config) -> list[PeerName]:
+    wanted = [PeerName(role) for role in (NAMESERVER, CLOUD, IMAGES, ADMIN)]
+    wanted += [PeerName(CLUSTER, zone) for zone in config.up.zones]
+    return [name for name in wanted if not (directory_of(config, name) / "cert.pem").exists()]
+
+
+def directory_of(config: Config, name: PeerName) -> Path:
+    return config.identity(name.role, name.zone, name.host)
+
+
+def the_authority(config: Config) -> Authority:
+    if (config.ca / "ca.pem").exists():
+        return Authority.load(config.ca)
+    return Authority.create(config.ca, f"euca-{secrets.token_hex(4)}")
+
+
+def issue(authority: Authority, config: Config, name: PeerName) -> None:
+    directory = directory_of(config, name)
+    request = Identity.make_key_and_csr(directory, name)
+    Identity.install(directory, authority.issue(request, name), authority.ca_pem)
+
+
+def welcome(output: Output, config: Config, made: dict[str, Any]) -> None:
+    if "login_code" in made:
+        output.say(
+            f"Administrator {made['administrator']!r}: one-time code for the first portal login, shown only now: "
+            f"{made['login_code']}"
+        )
+
+
+@click.command(
+    "init",
+    cls=Command,
+    help="Make a new cloud's home: settings file, certificate authority, a certificate for each role, database, the "
+    "first administrator. `euca up` does it by itself. Run again, it makes only what is missing.",
+    examples="euca init --home ~/cloud\neuca init --zones east,west --port 9000",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The base port (EC2); all others lie above it.")
+@click.option("--zones", help="How many, or their names: 2, or east,west.")
+@invocation
+def init(one: Invocation, port: int | None, zones: str | None) -> None:
+    config = one.config({"listen.port": port, "up.zones": zone_names(zones)})
+    made = prepare(config, one.output.step)
+    if one.as_json:
+        one.output.document({"home": str(config.home), "made": made})
+        return
+    welcome(one.output, config, made)
+    one.output.say(f"{config.home} is ready: `euca up --home {config.home}` starts the cloud.")
+
+
+def zone_names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    if text.isdecimal():
+        if not 1 <= int(text) <= MOST_ZONES:
+            raise click.UsageError(f"--zones must be 1 to {MOST_ZONES}, or names")
+        return tuple(f"zone-{chr(ord('a') + n)}" if n < 26 else f"zone-{n + 1}" for n in range(int(text)))
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,293 @@
+"""`euca up`, `euca down`: a whole cloud on one machine, each daemon a process of its own.
+
+    up ─ init what is missing ─ supervisor ─┬─ name server, cloud controller, image server, one cluster per zone
+                                            └─ a node for every zone and number, once it has enrolled
+
+A node enrols as one on another host would: the cloud controller is told of it, gives a one-time token,
+and the node's key is made where it is used. With real guests each node runs inside a host of its own
+(`euca_rpc.host`): a private libvirtd in its own namespaces, so that nothing of the machine's own
+libvirt is touched and all is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from euca_rpc import config as configuration
+from euca_rpc.cli.frame import Command, Invocation, invocation
+from euca_rpc.cli.init import prepare, welcome, zone_names
+from euca_rpc.cli.output import Output
+from euca_rpc.cli.readiness import follow
+from euca_rpc.cli.remote import ask
+from euca_rpc.config import Config
+from euca_rpc.daemons import log as logs
+from euca_rpc.daemons import pids
+from euca_rpc.daemons.supervisor import HOST_GRACE, Program, Supervisor
+from euca_rpc.errors import EucaError
+from euca_rpc.host.libvirtd import LibvirtHost
+from euca_rpc.wire.contracts import NODE
+from euca_rpc.wire.enrol import enrol
+
+log = logging.getLogger(__name__)
+
+SUPERVISOR = "up"
+DOWN_GRACE = HOST_GRACE + 10.0
+
+
+# ------------------------------------------------------------------------------------------------- what to run
+def controllers(config: Config) -> list[Program]:
+    programs = [
+        Program("nameserver", euca(config, "nameserver")),
+        Program("cloud", euca(config, "cloud")),
+        Program("images", euca(config, "images", "serve")),
+    ]
+    for number, zone in enumerate(config.up.zones):
+        port = str(config.port(configuration.CLUSTER + number))
+        programs.append(
+            Program(f"cluster-{zone}", euca(config, "cluster", "--zone", zone, "--listen-port", port))
+        )
+    return programs
+
+
+def nodes(config: Config) -> list[tuple[str, str]]:
+    return [(zone, f"host-{n + 1}") for zone in config.up.zones for n in range(config.up.nodes)]
+
+
+def node_program(config: Config, zone: str, host: str) -> Program:
+    every = nodes(config)
+    port = config.port(configuration.NODE + every.index((zone, host)))
+    arguments = ["node", "--zone", zone, "--host", host, "--listen-port", str(port)]
+    if real_guests(config):
+        arguments += ["--offer", *map(str, share(config, len(every)))]
+    argv = euca(config, *arguments)
+    if real_guests(config):
+        directory = config.host_home(zone, host)
+        argv = [sys.executable, "-m", "euca_rpc.host", str(directory), f"{zone}-{host}", "--", *argv]
+    return Program(f"node-{zone}-{host}", argv, grace=HOST_GRACE)
+
+
+def real_guests(config: Config) -> bool:
+    return config.node.hypervisor in ("auto", "kvm", "qemu", "xen")
+
+
+def share(config: Config, of: int) -> tuple[int, int, int]:
+    """Nodes that stand on one machine divide what it has: together they never offer more than there is."""
+    room = os.statvfs(config.home)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    disk = room.f_bavail * room.f_frsize >> 30
+    cores = os.cpu_count() or 1
+    return (
+        config.node.cores or max(1, cores // of),
+        config.node.memory_mb or int(memory * 3 / 4) // of,
+        config.node.disk_gb or int(disk * 3 / 4) // of,
+    )
+
+
+def euca(config: Config, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "euca_rpc.cli.main", "--home", str(config.home), *arguments]
+
+
+# ---------------------------------------------------------------------------------------------- the supervisor
+@contextlib.contextmanager
+def only_one(config: Config) -> Iterator[None]:
+    """The lock ends with the process, however it ends."""
+    config.run.mkdir(parents=True, exist_ok=True)
+    with open(config.run / "up.lock", "w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise already_up(config) from None
+        yield
+
+
+def already_up(config: Config) -> EucaError:
+    pid = pids.living(config.run / f"{SUPERVISOR}.pid")
+    return EucaError(
+        "state_conflict", f"The cloud in {config.home} is up already (process {pid}). `euca down` ends it."
+    )
+
+
+def supervise(config: Config) -> None:
+    with only_one(config):
+        clear_leftovers(config)
+        ready = [(zone, host) for zone, host in nodes(config) if enrolled(config, zone, host)]
+        programs = [*controllers(config), *(node_program(config, zone, host) for zone, host in ready)]
+        supervisor = Supervisor(programs, config.run, config.log)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: supervisor.end())
+        file = config.run / f"{SUPERVISOR}.pid"
+        pids.write(file, os.getpid())
+        waiting = [node for node in nodes(config) if node not in ready]
+        threading.Thread(target=enrol_all, args=(config, supervisor, waiting), daemon=True).start()
+        try:
+            supervisor.run()
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def enrolled(config: Config, zone: str, host: str) -> bool:
+    return (config.identity(NODE, zone, host) / "cert.pem").exists()
+
+
+def enrol_all(config: Config, supervisor: Supervisor, waiting: list[tuple[str, str]]) -> None:
+    for zone, host in waiting:
+        while True:
+            try:
+                enrol(token_for(config, zone, host), config.identity(NODE, zone, host))
+                break
+            except EucaError as error:
+                if error.kind != "unavailable":
+                    log.error("%s/%s cannot enrol: %s", zone, host, error.sentence)
+                time.sleep(0.2 if error.kind == "unavailable" else 5.0)
+        supervisor.add(node_program(config, zone, host))
+
+
+def token_for(config: Config, zone: str, host: str) -> str:
+    """One that is known but holds no certificate was interrupted while it enrolled: it begins anew."""
+    names = {"zone": zone, "host": host}
+    try:
+        made = ask(config, "node_add", names, timeout=5.0)
+    except EucaError as error:
+        if error.symbol != "name_duplicate":
+            raise
+        ask(config, "node_remove", {"name": f"{zone}/{host}"}, timeout=5.0)
+        made = ask(config, "node_add", names, timeout=5.0)
+    return str(made["token"])
+
+
+def clear_leftovers(config: Config) -> dict[str, str]:
+    """What a killed supervisor left running.  Daemons lose nothing by being ended; guests live in their hosts."""
+    files = sorted(config.run.glob("*.pid"))
+    done = {file.stem: pids.end(file, HOST_GRACE) for file in files if file.stem != SUPERVISOR}
+    for directory in sorted((config.home / "hosts").glob("*/")):
+        host = LibvirtHost(directory, directory.name)
+        if host.init_pid is not None:
+            host.stop()
+            done[directory.name] = "ended"
+    return done
+
+
+# ------------------------------------------------------------------------------------------------- the commands
+@click.command(
+    "up",
+    cls=Command,
+    help="Start a whole cloud on this machine: what `euca init` makes if it is missing, then each daemon as a process "
+    "of its own, started again when it dies. What the options say is remembered in HOME/euca.toml.",
+    examples="euca up --home ~/cloud --zones 2 --detach\neuca up --zones east,west --nodes 3 --hypervisor simulated",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The base port (EC2); all others lie above it.")
+@click.option("--zones", help="How many, or their names: 2, or east,west.")
+@click.option("--nodes", type=click.IntRange(0), help="How many in each zone.")
+@click.option("--hypervisor", type=click.Choice(configuration.HYPERVISORS), help="What runs the machines.")
+@click.option("--address-pool", metavar="NET", help="Machines' public addresses, within 127.0.0.0/8.")
+@click.option("--detach", is_flag=True, help="Return when the cloud is ready.")
+@click.option("--supervise", "only_supervise", is_flag=True, hidden=True)
+@invocation
+def up(
+    one: Invocation,
+    port: int | None,
+    zones: str | None,
+    nodes: int | None,
+    hypervisor: str | None,
+    address_pool: str | None,
+    detach: bool,
+    only_supervise: bool,
+) -> None:
+    if only_supervise:
+        logs.begin("up")
+        supervise(one.config())
+        return
+    flags = {
+        "listen.port": port,
+        "up.zones": zone_names(zones),
+        "up.nodes": nodes,
+        "node.hypervisor": hypervisor,
+        "network.address_pool": address_pool,
+    }
+    config = one.config(flags)
+    if pids.living(config.run / f"{SUPERVISOR}.pid"):
+        raise already_up(config)
+    output = one.output
+    made = prepare(config, output.step)
+    welcome(output, config, made)
+    child = start(config)
+    try:
+        follow(config, output, lambda: child.poll() is None)
+    except BaseException:
+        stop(config, child)
+        raise
+    if one.as_json:
+        output.document({"home": str(config.home), "ec2_url": config.ec2_url, "pid": child.pid, "made": made})
+    else:
+        output.say(f"The cloud is up: {config.ec2_url}")
+    if not detach:
+        wait_for(config, output, child)
+
+
+def start(config: Config) -> subprocess.Popen[bytes]:
+    with open(config.log / "up.log", "ab") as out:
+        return subprocess.Popen(
+            euca(config, "up", "--supervise"),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def wait_for(config: Config, output: Output, child: subprocess.Popen[bytes]) -> None:
+    output.say("Ctrl-C ends it.")
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        child.wait()
+    except KeyboardInterrupt:
+        with output.step("everything ended"):
+            stop(config, child)
+
+
+def stop(config: Config, child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(DOWN_GRACE)
+    end(config)
+
+
+def end(config: Config) -> dict[str, str]:
+    """The supervisor ends its daemons; what is left after it was killed is ended by its own pid file."""
+    done = {SUPERVISOR: pids.end(config.run / f"{SUPERVISOR}.pid", DOWN_GRACE)}
+    return done | clear_leftovers(config)
+
+
+@click.command(
+    "down",
+    cls=Command,
+    help="End the cloud that `euca up` started from this home, and nothing else. For machines it is as if their hosts "
+    "lost power: with the next `euca up` they start again from their disks.",
+    examples="euca down\neuca down --home ~/cloud",
+)
+@invocation
+def down(one: Invocation) -> None:
+    config = one.config()
+    if not Path(config.home).is_dir():
+        raise EucaError("parameter_invalid", f"{config.home} does not exist, so nothing was started from it.")
+    done = end(config)
+    if one.as_json:
+        one.output.document(done)
+    else:
+        one.output.say("\n".join(f"{name}: {how}" for name, how in done.items()))

@@ -1,0 +1,148 @@
+"""The cloud controller's process: database, controller, enrolment, and the interfaces in front of its
+core.
+
+    clients ─► interfaces (their own ports and threads) ─► core ─► journal ─► writer thread ─► disk
+    loop thread: controller.step          carrier threads: cluster controllers          Pyro threads: `euca.cloud`
+
+A commit that failed or is in doubt ends the process at once: what is true is what is on disk, and the
+next start reads it from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import pluggy
+
+from euca_rpc.clock import Clock
+from euca_rpc.cloud.admin import Context
+from euca_rpc.cloud.controller import CloudController, Settings, open_view
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.launch import AddressPool
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.cloud.servant import CloudServant
+from euca_rpc.cloud.specs import Blobs
+from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.view import View
+from euca_rpc.config import CLOUD as PORT
+from euca_rpc.config import EC2, ENROL, Config
+from euca_rpc.daemons.frame import CRASHED, Frame, leave
+from euca_rpc.daemons.trust import AuthorityTrust
+from euca_rpc.errors import EucaError
+from euca_rpc.hookspecs import INTERFACE_PROJECT, InterfaceSpec
+from euca_rpc.ids import SystemIds
+from euca_rpc.nouns import Core, Interface
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.loader import load
+from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView
+from euca_rpc.wire.contracts import CLOUD
+from euca_rpc.wire.enrol import EnrolServer, Tokens
+from euca_rpc.wire.pki import Authority
+
+log = logging.getLogger(__name__)
+
+
+def main(config: Config) -> None:
+    frame = Frame(config, config.identity(CLOUD), "cloud")
+    store = Store(config.database)
+    ids = SystemIds()
+    authority = Authority.load(config.ca)
+    frame.revoked = authority.revoked
+    journal = Journal(store, open_view(store, frame.clock.now()), frame.clock)
+    start_writer(journal)
+    seal = Seal.load(config.seal_key)
+    engine = Engine(load(config.cloud.policies), cloud_policy=config.cloud.policy, clock=frame.clock)
+    settings = Settings(
+        authority.cloud_id,
+        Blobs(config.images_url, config.ticket_key.read_bytes()),
+        AddressPool(config.network.address_pool),
+    )
+    placer = PolicyPlacer(engine, frame.clock)
+    controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)
+
+    tokens = Tokens(config.ca)
+    where = (config.advertised, config.port(ENROL))
+    enrolment = EnrolServer(authority, tokens, frame.identity, config.listen.address, config.port(ENROL))
+    trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)
+    context = Context(controller, trust, seal, engine.status)
+    servant = CloudServant(context, f"{ids.bits(64):016x}", config.defaults.administrator)
+
+    enrolment.start()
+    frame.offer(servant, config.port(PORT))
+    interfaces = make_interfaces(config, controller.core)
+    for interface in interfaces:
+        interface.start()
+        log.info("interface %s is open", interface.name)
+    code = frame.run(controller)
+    for interface in interfaces:
+        interface.stop()
+    if code == 0:
+        store.close()
+    leave(code)
+
+
+class PolicyPlacer:
+    """The engine as the core asks it: admit, then place, on one snapshot."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def place(
+        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
+    ) -> Placement:
+        seen = PolicyView(self._clock.now(), view.targets, seed=view.number)
+        self._engine.admit(wanted, seen)
+        own = {zone.name: zone.policy for zone in view.zones.values() if zone.policy}
+        return self._engine.place(
+            wanted, cls, view, seen, count_min=count_min, count_max=count_max, zone_policy=own
+        )
+
+
+def start_writer(journal: Journal) -> None:
+    """The one thread that commits; what waits meanwhile is the next batch."""
+    work = threading.Event()
+    journal.wake = work.set
+    journal.broken = lambda error: leave(CRASHED)
+
+    def write() -> None:
+        while True:
+            work.wait()
+            work.clear()
+            try:
+                while journal.pump():
+                    pass
+            except BaseException:
+                log.critical("the writer failed; the process ends", exc_info=True)
+                leave(CRASHED)
+
+    threading.Thread(target=write, name="writer", daemon=True).start()
+
+
+def make_interfaces(config: Config, core: Core) -> list[Interface]:
+    """Those named in the settings, each through its entry point, as anybody's."""
+    offered = {point.name: point for point in entry_points(group="euca.interfaces")}
+    made: list[Interface] = []
+    for name in config.cloud.interfaces:
+        if name not in offered:
+            raise EucaError(
+                "config_invalid",
+                f"The settings name the interface {name!r}, which no installed package offers; there are"
+                f" {', '.join(sorted(offered)) or 'none'}.",
+            )
+        manager = pluggy.PluginManager(INTERFACE_PROJECT)
+        manager.add_hookspecs(InterfaceSpec)
+        manager.register(offered[name].load(), name)
+        made += manager.hook.euca_interface(core=core, settings=settings_of(config, name))
+    return made
+
+
+def settings_of(config: Config, interface: str) -> Mapping[str, Any]:
+    """What is said under [interface.NAME]; the EC2 interface listens on the base port unless that says otherwise."""
+    usual: dict[str, Any] = {}
+    if interface == "ec2":
+        usual = {"host": config.listen.address, "port": config.port(EC2), "region": config.cloud.region}
+    return {**usual, **config.interface.get(interface, {})}

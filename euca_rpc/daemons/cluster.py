@@ -1,0 +1,46 @@
+"""The cluster controller's process: one zone, its nodes, and nothing on disk but its certificate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from euca_rpc.carrier import Answer
+from euca_rpc.cluster.service import ClusterService
+from euca_rpc.config import CLUSTER as PORT
+from euca_rpc.config import Config
+from euca_rpc.daemons.frame import Frame, leave
+from euca_rpc.ids import SystemIds
+from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, object_name
+from euca_rpc.wire.pki import PeerName
+
+
+class Servant:
+    """The service on the wire: a console is waited for here, on the caller's own connection."""
+
+    def __init__(self, service: ClusterService) -> None:
+        self._service = service
+        self.hello, self.report, self.roster = service.hello, service.report, service.roster
+        self.ensure, self.absent = service.ensure, service.absent
+        self.stop, self.reboot = service.stop, service.reboot
+
+    def console(self, node: str, instance_id: str) -> Any:
+        return self._service.console(node, instance_id).result(BY_OBJECT[CLUSTER, "console"].timeout)
+
+    def poke(self, peer: PeerName) -> Any:
+        return self._service.poke(peer)
+
+
+def main(config: Config, zone: str, port: int | None = None) -> None:
+    frame = Frame(config, config.identity(CLUSTER, zone), f"cluster-{zone}")
+
+    def nothing(answer: Answer) -> None:
+        """A lost poke loses nothing: the cloud controller asks anyway."""
+
+    def poke() -> None:
+        frame.carrier.call(object_name(CLOUD), "poke", {}, nothing)
+
+    service = ClusterService(
+        zone, frame.carrier, frame.clock, SystemIds(), poke=poke, revoked=frame.take_revoked
+    )
+    frame.offer(Servant(service), port or config.port(PORT))
+    leave(frame.run(service))
