@@ -1,2 +1,1 @@
 """euca-rpc: a private cloud in the shape of Eucalyptus 1.0."""
-

@@ -16,7 +16,9 @@ INSTANCE, RESERVATION, MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE = "i-", "r-", 
 IMAGE_PREFIX = {"machine": MACHINE_IMAGE, "kernel": KERNEL_IMAGE, "ramdisk": RAMDISK_IMAGE}
 
 _ID = re.compile(r"(i|r|emi|eki|eri)-[0-9a-f]{8}")
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")  # zones, hosts: what a certificate and a URI can carry
+NAME = re.compile(
+    r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
+)  # zones, hosts: what a certificate and a URI can carry
 _ALPHANUMERIC = string.ascii_letters + string.digits
 
 

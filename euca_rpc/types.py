@@ -446,7 +446,9 @@ class ZoneStatus:
     name: str
     reach: Reach
     rooms: tuple[TypeRoom, ...]  # in the order of the types
-    nodes: tuple[tuple[str, Reach], ...] = ()  # node host → reach; empty unless the caller is an administrator
+    nodes: tuple[
+        tuple[str, Reach], ...
+    ] = ()  # node host → reach; empty unless the caller is an administrator
 
 
 @dataclass(frozen=True, slots=True)
