@@ -34,7 +34,7 @@ class OfferSettings:
 
 
 def offer(physical: Size, settings: OfferSettings, foreign: Iterable[Domain] = ()) -> Size:
-    taken = sum((domain.size for domain in foreign), Size())
+    taken = sum((domain.size for domain in foreign if domain.running), Size())
     return Size(
         _one(physical.cores, settings.cores, settings.cores_ratio, settings.reserve_cores, taken.cores),
         _one(
