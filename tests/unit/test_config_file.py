@@ -92,10 +92,22 @@ def test_a_whole_number_will_do_for_a_ratio(tmp_path: Path) -> None:
 def test_what_was_said_by_flag_is_written_and_read_back(tmp_path: Path) -> None:
     flags = {"listen.port": 9000, "up.zones": ("east", "west"), "node.hypervisor": "simulated"}
     first = config.load(tmp_path, flags, {})
-    write(tmp_path, config.render(first))
+    assert config.remember(first)
     again = config.load(tmp_path, environ={})
     assert (again.listen, again.up, again.node) == (first.listen, first.up, first.node)
     assert again.origins["up.zones"] == "file"
+    assert not config.remember(again)
+
+
+def test_remembering_leaves_comments_and_other_settings_alone(tmp_path: Path) -> None:
+    write(tmp_path, '# mine\n[up]\nzones = [\n  "old",\n]  # two\nnodes = 2\n[listen]\nport = 1000\n')
+    config.remember(config.load(tmp_path, {"up.zones": ("east",), "listen.address": "127.0.0.2"}, {}))
+    again = config.load(tmp_path, environ={})
+    assert (again.up.zones, again.up.nodes) == (("east",), 2)
+    assert (again.listen.address, again.listen.port) == ("127.0.0.2", 1000)
+    text = (tmp_path / config.FILE).read_text()
+    assert "# mine" in text
+    assert "# two" in text
 
 
 def test_a_plugins_settings_reach_it_as_they_are(tmp_path: Path) -> None:
