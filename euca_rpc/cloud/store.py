@@ -200,7 +200,7 @@ class Store:
         self, kind: type, where: Any = None, limit: int | None = None, newest: bool = False
     ) -> list[Any]:
         table = self.tables[kind]
-        query = table.model.select()
+        query = table.model.select(*[getattr(table.model, name) for name in table.names])
         if where is not None:
             query = query.where(where)
         if newest:

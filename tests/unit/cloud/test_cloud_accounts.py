@@ -1,0 +1,175 @@
+"""Who may do what: credentials, accounts, quotas, the administrator's verbs."""
+
+from __future__ import annotations
+
+import pytest
+
+from euca_rpc.cloud import accounts, admin
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.errors import EucaError
+from euca_rpc.images import tickets
+from euca_rpc.types import LaunchRequest
+
+
+class NoTrust:
+    def __init__(self):
+        self.gone = []
+
+    def token(self, role, zone, host):
+        return f"token-for-{role}/{zone}/{host}"
+
+    def revoke(self, role, zone, host):
+        self.gone.append((role, zone, host))
+
+    def revoked(self):
+        return []
+
+
+@pytest.fixture
+def context(bench):
+    return admin.Context(bench.cloud, NoTrust(), Seal.load(bench.path / "seal.key"))
+
+
+def call(context, bench, verb, **args):
+    return admin.call(context, bench.caller, verb, args)
+
+
+def other_user(context, bench, name="bob"):
+    call(context, bench, "user_add", name=name)
+    made = call(context, bench, "credentials_create", user=name)
+    return made, bench.cloud.core.credentials.by_access_key(made["access_key"])
+
+
+def test_a_made_key_opens_and_a_disabled_user_is_refused_at_once(context, bench, reopen):
+    made, credential = other_user(context, bench)
+    assert credential.secret == made["secret_key"]
+    assert not credential.caller.is_admin
+    call(context, bench, "user_enable", name="bob", enabled=False)
+    assert bench.cloud.core.credentials.by_access_key(made["access_key"]) is None
+    again = reopen(bench)
+    assert again.cloud.core.credentials.by_access_key(made["access_key"]) is None
+    again.cloud.store.close()
+
+
+def test_secrets_are_nowhere_in_the_database(context, bench):
+    made, _ = other_user(context, bench)
+    bench.cloud.store.close()
+    for path in bench.path.iterdir():
+        if path.name.startswith("euca.db"):
+            assert made["secret_key"].encode() not in path.read_bytes()
+            assert made["private_key_pem"].splitlines()[2].encode() not in path.read_bytes()
+
+
+def test_a_sealed_secret_belongs_to_its_row(tmp_path):
+    seal = Seal.create(tmp_path / "k")
+    sealed = seal.close("secret", "AK1")
+    assert seal.open(sealed, "AK1") == "secret"
+    with pytest.raises(EucaError):
+        seal.open(sealed, "AK2")
+
+
+def test_certificates_are_found_by_their_exact_bytes(context, bench):
+    der, _, _ = accounts.make_certificate("admin", bench.clock.wall())
+    bench.cloud.journal.do(accounts.add_certificate(bench.caller, "admin", der))
+    assert bench.cloud.core.credentials.by_certificate(der).user_name == "admin"
+    twin, _, _ = accounts.make_certificate("admin", bench.clock.wall())
+    assert bench.cloud.core.credentials.by_certificate(twin) is None
+
+
+def test_others_instances_do_not_exist_for_a_user_and_do_for_an_administrator(context, bench):
+    bench.add_node()
+    _, bob = other_user(context, bench)
+    api = bench.cloud.core.instances
+    (mine,) = api.launch(bench.caller, LaunchRequest("emi-00000001")).reservation.instance_ids
+    (his,) = api.launch(bob.caller, LaunchRequest("emi-00000001")).reservation.instance_ids
+    for verb in (api.terminate, api.reboot, api.stop, api.start, lambda c, ids: list(api.describe(c, ids))):
+        with pytest.raises(EucaError) as refused:
+            verb(bob.caller, [mine])
+        assert refused.value.symbol == "instance_not_found"
+    assert [i.instance.id for _, rows in api.describe(bob.caller) for i in rows] == [his]
+    assert {i.instance.id for _, rows in api.describe(bench.caller) for i in rows} == {mine, his}
+    assert api.terminate(bench.caller, [his])[0].instance_id == his
+
+
+@pytest.mark.parametrize("limit", [{"instances": 1}, {"cores": 1}, {"memory_mb": 128}, {"disk_gb": 19}])
+def test_each_quota_names_itself(context, bench, limit):
+    bench.add_node()
+    _, bob = other_user(context, bench)
+    call(context, bench, "quota_set", scope="user/bob", **limit)
+    api = bench.cloud.core.instances
+    api.launch(bob.caller, LaunchRequest("emi-00000001"))
+    with pytest.raises(EucaError) as refused:
+        api.launch(bob.caller, LaunchRequest("emi-00000001"))
+    assert refused.value.symbol == "quota_exceeded"
+    assert refused.value.facts["limit"] == next(iter(limit.values()))
+    told = call(context, bench, "explain", id="last")
+    assert told["symbol"] == "quota_exceeded"
+
+
+def test_unknown_verbs_and_arguments_are_refused_by_name(context, bench):
+    with pytest.raises(EucaError, match="did you mean 'zones'"):
+        call(context, bench, "zone")
+    with pytest.raises(EucaError, match="colour"):
+        call(context, bench, "zones", colour="red")
+
+
+def test_nobody_but_an_administrator_calls_a_verb(context, bench):
+    _, bob = other_user(context, bench)
+    with pytest.raises(EucaError, match="bob is no administrator"):
+        admin.call(context, bob.caller, "users", {})
+    with pytest.raises(EucaError, match="no administrator"):
+        admin.administrator(bench.cloud, "bob")
+    with pytest.raises(EucaError):
+        admin.administrator(bench.cloud, "nobody")
+
+
+def test_an_image_needs_a_receipt_of_this_cloud(context, bench):
+    facts = {
+        "sha256": "a" * 64,
+        "bytes": 5,
+        "virtual_bytes": 5,
+        "format": "raw",
+        "kind": "machine",
+        "architecture": "x86_64",
+    }
+    key = context.cloud.settings.blobs.ticket_key
+    good = tickets.issue(key, tickets.RECEIPT, facts, bench.clock.wall() + 10**9)
+    forged = tickets.issue(b"x" * 32, tickets.RECEIPT, facts, bench.clock.wall() + 10**9)
+    with pytest.raises(EucaError) as refused:
+        call(context, bench, "image_add", receipt=forged, name="n")
+    assert refused.value.symbol == "denied"
+    made = call(context, bench, "image_add", receipt=good, name="n")
+    assert made["id"].startswith("emi-")
+    gone = call(context, bench, "image_remove", id=made["id"])
+    assert tickets.check(key, gone["forget"], tickets.FORGET, bench.clock.wall())["sha256"] == "a" * 64
+    assert made["id"] not in [i["id"] for i in call(context, bench, "images")]
+
+
+def test_drain_takes_no_new_machines_and_remove_revokes(context, bench):
+    bench.add_node()
+    call(context, bench, "node_drain", name="h1")
+    with pytest.raises(EucaError):
+        bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001"))
+    assert "drained by an administrator" in bench.view.targets["open/h1"].why
+    call(context, bench, "node_undrain", name="h1")
+    (i,) = bench.cloud.core.instances.launch(
+        bench.caller, LaunchRequest("emi-00000001")
+    ).reservation.instance_ids
+    with pytest.raises(EucaError, match=i):
+        call(context, bench, "node_remove", name="h1")
+    bench.cloud.core.instances.terminate(bench.caller, [i])
+    call(context, bench, "node_remove", name="h1")
+    assert context.trust.gone == [("node", "open", "h1")]
+
+
+def test_explain_names_moments_and_reasons(context, bench):
+    bench.add_node()
+    (i,) = bench.cloud.core.instances.launch(
+        bench.caller, LaunchRequest("emi-00000001")
+    ).reservation.instance_ids
+    for _ in range(6):
+        bench.answer("open", error=EucaError("unreachable", "connection refused"))
+    told = call(context, bench, "explain", id=i.upper())
+    assert "silent since 20" in told["why"]
+    assert told["state"] == "pending"
+    assert next(e["kind"] for e in told["history"]) == "instance.launched"

@@ -1,0 +1,154 @@
+"""The store and the journal: durable or not answered, each request on its own, one process at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import peewee
+import pytest
+
+from euca_rpc.clock import ManualClock
+from euca_rpc.cloud.changes import Insert, Outcome, Put
+from euca_rpc.cloud.controller import open_view
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.store import MIGRATIONS, Store, StoreBroken
+from euca_rpc.cloud.view import View
+from euca_rpc.errors import EucaError
+from euca_rpc.types import Account, Instance, Intent, Seen, Zone
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path / "a.db")
+    yield opened
+    opened.close()
+
+
+def zone(name):
+    return Outcome((Insert(Zone(name, 1)),), result=name)
+
+
+def test_every_kind_of_row_comes_back_as_it_went(store):
+    row = Instance(
+        "i-00000001", "r-1", "1" * 12, "u", 0, "emi-1", None, None, "x86_64", "m1.small", 1, 128, 10, "z", "z/h", None, "",
+        b"\0data", "d0:0d", "10.0.0.1", "127.0.0.9", None, "terminate", "regular", 5,
+        intent=Intent.STOPPED, seen=Seen.RUNNING, restarts=(1, 2), deadline=None, attempted=True,
+    )  # fmt: skip
+    with store.transaction() as write:
+        write([Insert(row)], [])
+    assert store.one(Instance, "i-00000001") == row
+
+
+def test_one_refused_request_takes_nothing_with_it(store):
+    journal = Journal(store, View(), ManualClock())
+    journal.wake = lambda: None
+
+    def half_then_fail(view, now):
+        return Outcome((Insert(Account("1", "a", 1)), Insert(Zone("taken", 1))))
+
+    def refuses(view, now):
+        raise EucaError("denied", "no")
+
+    futures = [
+        journal.submit(v)
+        for v in (lambda v, n: zone("taken"), half_then_fail, refuses, lambda v, n: zone("b"))
+    ]
+    journal.pump_all()
+    assert futures[0].result() == "taken"
+    assert futures[3].result() == "b"
+    with pytest.raises(EucaError, match="no"):
+        futures[2].result()
+    with pytest.raises(Exception, match="UNIQUE"):
+        futures[1].result()
+    assert sorted(journal.view.zones) == ["b", "taken"]
+    assert not journal.view.accounts
+    assert store.one(Account, "1") is None
+
+
+def test_a_verb_sees_the_ones_before_it_in_its_batch(store):
+    journal = Journal(store, View(), ManualClock())
+    journal.wake = lambda: None
+    journal.submit(lambda v, n: zone("first"))
+    seen = journal.submit(lambda v, n: Outcome(result=sorted(v.zones)))
+    journal.pump_all()
+    assert seen.result() == ["first"]
+
+
+def test_an_id_that_was_used_before_is_drawn_again(store):
+    journal = Journal(store, View(), ManualClock())
+    journal.do(lambda v, n: zone("old"))
+    journal.view = View()  # the row has left the view
+    names = iter(["old", "old", "new"])
+    assert journal.do(lambda v, n: zone(next(names))) == "new"
+
+
+def test_a_failed_commit_answers_nobody_and_ends_the_process(store):
+    journal = Journal(store, View(), ManualClock())
+    broken = []
+    journal.broken = broken.append
+    journal.wake = lambda: None
+    future = journal.submit(lambda v, n: zone("z"))
+
+    class FullDisk:
+        def execute_sql(self, sql, params=None):
+            raise peewee.OperationalError("database or disk is full")
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    real, store.database = store.database, FullDisk()
+    with pytest.raises(StoreBroken, match="full"):
+        journal.pump_all()
+    store.database = real
+    assert broken
+    assert not future.done()
+    assert not journal.view.zones
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    store = Store(tmp_path / "a.db")
+    store.database.execute_sql("INSERT INTO schema_version (version) VALUES (?)", (len(MIGRATIONS) + 1,))
+    store.close()
+    with pytest.raises(EucaError, match="run the newer release"):
+        Store(tmp_path / "a.db")
+
+
+def test_a_second_process_is_refused_and_told_who_holds_it(store, tmp_path):
+    code = "import sys; from pathlib import Path; from euca_rpc.cloud.store import Store; Store(Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.db")], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"in use by the process {os.getpid()}" in done.stderr
+
+
+def test_the_view_is_the_disk(bench):
+    """Whatever was done: the published view equals the one that a restart would read."""
+    from euca_rpc.types import LaunchRequest, MachineReport
+
+    bench.add_node()
+    core = bench.cloud.core.instances
+    ids = core.launch(
+        bench.caller, LaunchRequest("emi-00000001", 3, 3, client_token="t")
+    ).reservation.instance_ids
+    bench.cloud.step()
+    bench.report(machines=[MachineReport(i, 1, 0, "running") for i in ids])
+    core.terminate(bench.caller, ids[:1])
+    core.stop(bench.caller, ids[1:2])
+    fresh = open_view(bench.cloud.store, bench.clock.now())
+    for name in (
+        "accounts", "users", "access_keys", "quotas", "vm_types", "images", "keys", "reservations", "instances", "tokens",
+        "zones", "nodes", "settings", "user_names", "key_names", "addresses", "tallies", "on_node", "unsettled", "ended", "by_account",
+    ):  # fmt: skip
+        assert getattr(fresh, name) == getattr(bench.view, name), name
+    assert {k: v for k, v in fresh.claimed.items() if any(v.parts())} == {
+        k: v for k, v in bench.view.claimed.items() if any(v.parts())
+    }
+
+
+def test_put_changes_a_row_in_place(store):
+    with store.transaction() as write:
+        write([Insert(Zone("z", 1)), Put(Zone("z", 1, "least_full"))], [])
+    assert store.one(Zone, "z").policy == "least_full"
