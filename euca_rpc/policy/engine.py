@@ -113,6 +113,10 @@ class Engine:
                 )
             self._health[policy].reset()
 
+    def close(self) -> None:
+        """End the thread that policies run in."""
+        self._isolation.close()
+
     # ------------------------------------------------------------------------------------------------ admit
     def _admit(self, calls: Calls, launch: Launch, view: PolicyView) -> None:
         for name, policy in self._policies.items():
@@ -182,7 +186,8 @@ class Engine:
         if closed and len(closed) == len(zones):
             raise closed[0][1]
         out = self._ruled_out(cls, named, targets, closed, zone_policy)
-        raise refusal.no_room(launch, cls, named, len(nodes), launch.max_count, out)
+        in_force = {zone_policy.get(zone, self._cloud_policy) for zone in zones}
+        raise refusal.no_room(launch, cls, named, len(nodes), out, in_force)
 
     def _judge(self, calls: Calls, policy: Policy, cls: LaunchClass, zone: str) -> Judge:
         name = policy.name

@@ -52,12 +52,17 @@ class Isolation(Protocol):
         """What the job returns or raises; `Hung` if one of its hooks hangs."""
         ...
 
+    def close(self) -> None: ...
+
 
 class Inline:
     """In the caller's thread."""
 
     def run(self, job: Callable[[Calls], T]) -> T:
         return job(self)
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
     def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:

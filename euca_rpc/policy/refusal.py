@@ -41,8 +41,15 @@ def ruled_out(cls: LaunchClass, zone: str | None, target: Target, kind: str | No
 
 
 def no_room(
-    launch: Launch, cls: LaunchClass, zone: str | None, room: int, wanted: int, out: Iterable[RuledOut]
+    launch: Launch,
+    cls: LaunchClass,
+    zone: str | None,
+    room: int,
+    out: Iterable[RuledOut],
+    policies: Iterable[str],
 ) -> EucaError:
+    """``policies``: those in force where it was looked for room, named when one of them failed."""
+    wanted = launch.max_count
     out = sorted(out, key=lambda one: one.target)
     kinds = Counter(one.kind for one in out)
     failed = kinds["policy_failed"] > 0
@@ -51,7 +58,7 @@ def no_room(
     there = f"there is room for {room}" if room else "there is no room"
     why = ", ".join(f"{n} {_SAID.get(kind, f'ruled out ({kind})')}" for kind, n in sorted(kinds.items()))
     advice = (
-        "Ask the administrator to look at the policy."
+        f"The administrator can look at policy {', '.join(sorted(policies))}, mend it or choose another."
         if failed
         else "Ask for fewer or smaller machines"
         + (" or another zone" if zone else "")
