@@ -299,10 +299,10 @@ def _request(
     finally:
         connection.close()
     if response.status != 200:
-        error = answer.get("error")
-        if isinstance(error, dict):
-            raise EucaError.from_wire(error)
+        refusal = answer.get("error")
+        if isinstance(refusal, dict):
+            raise EucaError.from_wire(refusal)
         raise EucaError(
-            "unavailable", f"the enrolment server at {at(address)} answered {response.status}: {error}"
+            "unavailable", f"the enrolment server at {at(address)} answered {response.status}: {refusal}"
         )
     return dict(answer)

@@ -24,6 +24,7 @@ from euca_rpc.wire.tls import Address, at
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 5.0  # a handshake takes two round trips; a loaded host far less than this
+FAREWELL_S = 0.5
 PENDING = 200  # without a certificate: more than a site has daemons, fewer than a process has descriptors
 
 
@@ -148,6 +149,8 @@ class Listener:
             held = Held(sock, address, self._name_of(sock))
         except Exception as error:  # whatever strangers can provoke ends with their connection
             log.info("refused %s on port %d: %s", at(address), self.port, error)
+            if isinstance(error, ssl.SSLError) and sock is not None:
+                _let_read(sock)
             (sock or plain).close()
             return
         finally:
@@ -187,6 +190,16 @@ class Listener:
         if idle is not None:
             idle.shut()
         return True
+
+
+def _let_read(sock: socket.socket) -> None:
+    """Leaves the peer time to read why: closing with its next message unread would reset what it has not read yet."""
+    until = time.monotonic() + FAREWELL_S
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+        sock.settimeout(FAREWELL_S)
+        while time.monotonic() < until and socket.socket.recv(sock, 4096):
+            pass
 
 
 def _shut(sock: socket.socket) -> None:

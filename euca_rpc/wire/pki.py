@@ -263,8 +263,8 @@ class Authority:
         issued = self._dir / "issued.txt"
         if not issued.exists():
             return ()
-        lines = (line.split(" ", 1) for line in issued.read_text().splitlines())
-        return tuple(int(serial) for serial, path in lines if path == peer.path)
+        lines = (line.partition(" ") for line in issued.read_text().splitlines())
+        return tuple(int(serial) for serial, _, path in lines if path == peer.path)
 
     def revoke(self, which: PeerName | int) -> frozenset[int]:
         """Never to be trusted again, on disk when this returns.  Answers with all that are revoked."""
