@@ -60,6 +60,7 @@ class Node:
     """What a node offers: what its host has (or what is said here instead), times a ratio, less a reserve."""
 
     hypervisor: str = "auto"
+    libvirt_uri: str = ""  # "" = that of the host's own libvirt
     cores: int = 0  # 0 = what the host has
     memory_mb: int = 0
     disk_gb: int = 0

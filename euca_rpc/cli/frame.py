@@ -6,6 +6,7 @@ the process.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,6 +128,7 @@ Group.group_class = Group
 
 def run(group: click.Command) -> None:
     """The command, its errors as a sentence and an exit code."""
+    logging.getLogger("euca_rpc").addHandler(logging.NullHandler())  # a daemon opens its own log
     try:
         code = group.main(standalone_mode=False)
     except EucaError as error:

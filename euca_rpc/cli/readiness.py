@@ -17,7 +17,7 @@ import click
 from euca_rpc.cli.frame import Command, Invocation, invocation
 from euca_rpc.cli.output import Output
 from euca_rpc.cli.remote import ask
-from euca_rpc.config import EC2, Config
+from euca_rpc.config import EC2, IMAGES, Config
 from euca_rpc.errors import EucaError
 
 LONGEST = 180.0  # seconds: a first libvirt start on a slow machine, with room
@@ -40,7 +40,11 @@ def parts(config: Config, expect: list[str]) -> list[Part]:
         if error.kind != "unavailable":
             raise
         return [Part("cloud controller", False, error.sentence)]
-    found = [Part("cloud controller", True), Part("EC2 endpoint", listens(config))]
+    found = [
+        Part("cloud controller", True),
+        Part("image server", accepts((config.advertised, config.port(IMAGES)))),
+        Part("EC2 endpoint", accepts((config.advertised, config.port(EC2)))),
+    ]
     found += [
         Part(f"zone {zone['name']}", bool(zone["up"]), str(zone.get("trouble") or "")) for zone in zones
     ]
@@ -51,9 +55,9 @@ def parts(config: Config, expect: list[str]) -> list[Part]:
     return found
 
 
-def listens(config: Config) -> bool:
+def accepts(address: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection((config.advertised, config.port(EC2)), timeout=1.0):
+        with socket.create_connection(address, timeout=1.0):
             return True
     except OSError:
         return False

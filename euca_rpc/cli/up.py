@@ -29,7 +29,7 @@ from euca_rpc import config as configuration
 from euca_rpc.cli.frame import Command, Invocation, invocation
 from euca_rpc.cli.init import prepare, welcome, zone_names
 from euca_rpc.cli.output import Output
-from euca_rpc.cli.readiness import follow
+from euca_rpc.cli.readiness import accepts, follow
 from euca_rpc.cli.remote import ask
 from euca_rpc.config import Config
 from euca_rpc.daemons import log as logs
@@ -37,12 +37,14 @@ from euca_rpc.daemons import pids
 from euca_rpc.daemons.supervisor import HOST_GRACE, Program, Supervisor
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
+from euca_rpc.node.virtualisation import choose_virtualisation
 from euca_rpc.wire.contracts import NODE
 from euca_rpc.wire.enrol import enrol
 
 log = logging.getLogger(__name__)
 
 SUPERVISOR = "up"
+NAMESERVER_WAIT = 3.0  # seconds
 DOWN_GRACE = HOST_GRACE + 10.0
 
 
@@ -61,16 +63,20 @@ def controllers(config: Config) -> list[Program]:
     return programs
 
 
-def nodes(config: Config) -> list[tuple[str, str]]:
+def every_node(config: Config) -> list[tuple[str, str]]:
     return [(zone, f"host-{n + 1}") for zone in config.up.zones for n in range(config.up.nodes)]
 
 
 def node_program(config: Config, zone: str, host: str) -> Program:
-    every = nodes(config)
+    every = every_node(config)
     port = config.port(configuration.NODE + every.index((zone, host)))
     arguments = ["node", "--zone", zone, "--host", host, "--listen-port", str(port)]
     if real_guests(config):
         arguments += ["--offer", *map(str, share(config, len(every)))]
+        if (
+            config.node.hypervisor == "auto"
+        ):  # tried once for all nodes of this machine; the answer is kept in the home
+            arguments += ["--hypervisor", choose_virtualisation("qemu:///system", config.home)]
     argv = euca(config, *arguments)
     if real_guests(config):
         directory = config.host_home(zone, host)
@@ -122,15 +128,13 @@ def already_up(config: Config) -> EucaError:
 def supervise(config: Config) -> None:
     with only_one(config):
         clear_leftovers(config)
-        ready = [(zone, host) for zone, host in nodes(config) if enrolled(config, zone, host)]
-        programs = [*controllers(config), *(node_program(config, zone, host) for zone, host in ready)]
-        supervisor = Supervisor(programs, config.run, config.log)
+        first, *others = controllers(config)
+        supervisor = Supervisor([first], config.run, config.log)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: supervisor.end())
         file = config.run / f"{SUPERVISOR}.pid"
         pids.write(file, os.getpid())
-        waiting = [node for node in nodes(config) if node not in ready]
-        threading.Thread(target=enrol_all, args=(config, supervisor, waiting), daemon=True).start()
+        threading.Thread(target=start_others, args=(config, supervisor, others), daemon=True).start()
         try:
             supervisor.run()
         finally:
@@ -141,7 +145,18 @@ def enrolled(config: Config, zone: str, host: str) -> bool:
     return (config.identity(NODE, zone, host) / "cert.pem").exists()
 
 
-def enrol_all(config: Config, supervisor: Supervisor, waiting: list[tuple[str, str]]) -> None:
+def start_others(config: Config, supervisor: Supervisor, others: list[Program]) -> None:
+    """After the name server, for which nobody need wait then; it is no condition, so not for long."""
+    until = time.monotonic() + NAMESERVER_WAIT
+    while not accepts(config.nameserver) and time.monotonic() < until:
+        time.sleep(0.05)
+    every = every_node(config)
+    waiting = [node for node in every if not enrolled(config, *node)]
+    for program in others:
+        supervisor.add(program)
+    for node in every:
+        if node not in waiting:
+            supervisor.add(node_program(config, *node))
     for zone, host in waiting:
         while True:
             try:
@@ -224,7 +239,12 @@ def up(
     welcome(output, config, made)
     child = start(config)
     try:
-        follow(config, output, lambda: child.poll() is None)
+        follow(
+            config,
+            output,
+            lambda: child.poll() is None,
+            [f"{zone}/{host}" for zone, host in every_node(config)],
+        )
     except BaseException:
         stop(config, child)
         raise

@@ -18,16 +18,15 @@ from typing import Any
 
 import pluggy
 
-from euca_rpc.clock import Clock
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import AddressPool
+from euca_rpc.cloud.placement import EnginePlacer
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.servant import CloudServant
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
-from euca_rpc.cloud.view import View
 from euca_rpc.config import CLOUD as PORT
 from euca_rpc.config import EC2, ENROL, Config
 from euca_rpc.daemons.frame import CRASHED, Frame, leave
@@ -38,7 +37,6 @@ from euca_rpc.ids import SystemIds
 from euca_rpc.nouns import Core, Interface
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.loader import load
-from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView
 from euca_rpc.wire.contracts import CLOUD
 from euca_rpc.wire.enrol import EnrolServer, Tokens
 from euca_rpc.wire.pki import Authority
@@ -61,7 +59,7 @@ def main(config: Config) -> None:
         Blobs(config.images_url, config.ticket_key.read_bytes()),
         AddressPool(config.network.address_pool),
     )
-    placer = PolicyPlacer(engine, frame.clock)
+    placer = EnginePlacer(engine, frame.clock)
     controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)
 
     tokens = Tokens(config.ca)
@@ -71,6 +69,7 @@ def main(config: Config) -> None:
     context = Context(controller, trust, seal, engine.status)
     servant = CloudServant(context, f"{ids.bits(64):016x}", config.defaults.administrator)
 
+    frame.renewed.append(enrolment.use)
     enrolment.start()
     frame.offer(servant, config.port(PORT))
     interfaces = make_interfaces(config, controller.core)
@@ -83,23 +82,6 @@ def main(config: Config) -> None:
     if code == 0:
         store.close()
     leave(code)
-
-
-class PolicyPlacer:
-    """The engine as the core asks it: admit, then place, on one snapshot."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine, self._clock = engine, clock
-
-    def place(
-        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
-    ) -> Placement:
-        seen = PolicyView(self._clock.now(), view.targets, seed=view.number)
-        self._engine.admit(wanted, seen)
-        own = {zone.name: zone.policy for zone in view.zones.values() if zone.policy}
-        return self._engine.place(
-            wanted, cls, view, seen, count_min=count_min, count_max=count_max, zone_policy=own
-        )
 
 
 def start_writer(journal: Journal) -> None:

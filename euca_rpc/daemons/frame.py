@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 REGISTER_S = 5.0
 REVOKED_S = 30.0
 RENEW_S = 3600.0
+AGAIN_S = 3.0  # after a beat that failed
 CRASHED = 70  # EX_SOFTWARE
 WORKERS = 16
 
@@ -57,17 +58,17 @@ class Frame:
         )
         self.remote = Remote(self.identity, self.directory, revoked=lambda: self.revoked())
         self.carrier = ThreadCarrier(self.remote, workers)
-        self.endpoint: Endpoint | None = None
+        self.renewed: list[Callable[[Identity], None]] = [self.directory.use, self.remote.use]
         self._ending = os.pipe()
         self._code = 0
         self._over = threading.Event()
         self._trouble = ""
 
     # ------------------------------------------------------------------------------------------------ serving
-    def offer(self, servant: object, port: int) -> Endpoint:
+    def offer(self, servant: object, port: int) -> None:
         """Reachable under our certificate's name, from now on told to the name server."""
         name = self.identity.peer.object_name
-        self.endpoint = Endpoint(
+        endpoint = Endpoint(
             self.identity,
             self.config.listen.address,
             port,
@@ -75,10 +76,10 @@ class Frame:
             advertise=self.config.advertised,
             revoked=lambda: self.revoked(),
         )
-        self.endpoint.start()
-        self.directory.keep_registered(name, *self.endpoint.address)
-        log.info("%s listens on %s:%d", name, self.config.listen.address, self.endpoint.port)
-        return self.endpoint
+        endpoint.start()
+        self.renewed.append(endpoint.use)
+        self.directory.keep_registered(name, *endpoint.address)
+        log.info("%s listens on %s:%d", name, self.config.listen.address, endpoint.port)
 
     def run(self, stepper: Stepper | None = None) -> int:
         """Until a signal or a crash; the exit code."""
@@ -117,13 +118,16 @@ class Frame:
     # -------------------------------------------------------------------------------------------------- beats
     def _every(self, seconds: float, beat: Callable[[], None]) -> None:
         while True:
+            pause = min(seconds, AGAIN_S)
             try:
                 beat()
             except EucaError as error:
                 self._complain(f"{beat.__name__.strip('_')}: {error.sentence}")
             except Exception:
                 log.exception("%s failed", beat.__name__)
-            if self._over.wait(seconds):
+            else:
+                pause = seconds
+            if self._over.wait(pause):
                 return
 
     def _complain(self, sentence: str) -> None:
@@ -153,9 +157,8 @@ class Frame:
         request = Identity.make_key_and_csr(directory, peer)
         answer = self.remote.call(object_name(CLOUD), "renew", {"csr": request.decode()})
         self.identity = Identity.install(directory, answer["certificate"].encode(), self.identity.ca_pem)
-        for user in (self.remote, self.directory, self.endpoint):
-            if user is not None:
-                user.use(self.identity)
+        for use in self.renewed:
+            use(self.identity)
         log.info("the certificate was renewed")
 
 

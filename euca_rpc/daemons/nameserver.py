@@ -23,7 +23,7 @@ def main(config: Config, settings_file: Path | None = None) -> None:
         connections=settings.connections,
     )
     server.start()
-    frame.endpoint = server.endpoint
+    frame.renewed.append(server.endpoint.use)
     code = frame.run()
     server.stop()
     leave(code)

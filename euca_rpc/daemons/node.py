@@ -7,7 +7,6 @@ leaves. Inside a host of `euca_rpc.host` the environment names its libvirt and i
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from euca_rpc.carrier import Answer
 from euca_rpc.config import NODE as PORT
@@ -16,14 +15,14 @@ from euca_rpc.daemons.frame import Frame, leave
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds, node_id
 from euca_rpc.images.cache import ImageCache
+from euca_rpc.images.client import download
 from euca_rpc.node.capacity import OfferSettings
-from euca_rpc.node.hypervisor import Hypervisor
-from euca_rpc.node.machine import NoDisks
-from euca_rpc.node.network import Network, NoNetwork, UserNetwork
+from euca_rpc.node.open import open_backend
 from euca_rpc.node.service import NodeService
 from euca_rpc.wire.contracts import CLUSTER, NODE, object_name
 from euca_rpc.wire.enrol import enrol
 from euca_rpc.wire.pki import PeerName
+from euca_rpc.wire.tls import Contexts
 
 GIB = 1 << 30
 
@@ -38,9 +37,24 @@ def main(config: Config, zone: str, host: str, port: int | None = None, token: s
             "config_invalid",
             f"{directory} holds the certificate of the {frame.identity.peer.text}, not of {zone}/{host}.",
         )
+    contexts = Contexts(frame.identity)
+    frame.renewed.append(contexts.use)
     home = config.node_home(zone, host)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    simulated = config.node.hypervisor in ("simulated", "test")
+    images = ImageCache(
+        home / "images",
+        lambda ref, path: download(ref, contexts.client, path),
+        config.node.image_cache_gb * GIB,
+        frame.clock,
+    )
+    backend = open_backend(
+        machine_maker(config),
+        home,
+        images,
+        virt=config.node.hypervisor,
+        network=config.network.mode,
+        clock=frame.clock,
+    )
 
     def nothing(answer: Answer) -> None:
         """A lost poke loses nothing: the cluster controller asks anyway."""
@@ -49,32 +63,31 @@ def main(config: Config, zone: str, host: str, port: int | None = None, token: s
         node_id(zone, host),
         frame.identity.cloud_id,
         home,
-        hypervisor(config, home, frame),
-        ImageCache(home / "images", lambda: frame.identity, config.node.image_cache_gb * GIB),
+        backend.hypervisor,
+        images,
         frame.carrier,
         frame.clock,
         SystemIds(),
         offer(config),
-        network(simulated),
+        backend.network,
         poke=lambda: frame.carrier.call(object_name(CLUSTER, zone), "poke", {}, nothing),
-        disks=NoDisks() if simulated else None,
+        disks=backend.disks,
     )
     frame.offer(service, port or config.port(PORT))
     leave(frame.run(service))
 
 
-def hypervisor(config: Config, home: Path, frame: Frame) -> Hypervisor:
-    """Each driver is imported only where it runs: libvirt is not everywhere."""
+def machine_maker(config: Config) -> str:
+    """What runs the machines: "simulated", or the URI of a libvirt.  Inside a host of `euca_rpc.host`: that host's."""
     kind = config.node.hypervisor
     if kind == "simulated":
-        from euca_rpc.node.simulated import SimulatedHypervisor
-
-        return SimulatedHypervisor(home / "simulated", clock=frame.clock)
-    raise EucaError("unsupported", f"the hypervisor {kind}")
-
-
-def network(simulated: bool) -> Network:
-    return NoNetwork() if simulated else UserNetwork()
+        return kind
+    if config.node.libvirt_uri:
+        return config.node.libvirt_uri
+    if kind in ("test", "xen"):
+        return {"test": "test:///default", "xen": "xen:///system"}[kind]
+    host = os.environ.get("EUCA_HOST_DIRECTORY")
+    return f"qemu+unix:///system?socket={host}/run/libvirt-sock" if host else "qemu:///system"
 
 
 def offer(config: Config) -> OfferSettings:
@@ -90,8 +103,3 @@ def offer(config: Config) -> OfferSettings:
         reserve_memory_mb=node.reserve_memory_mb,
         reserve_disk_gb=node.reserve_disk_gb,
     )
-
-
-def boot_id() -> str:
-    """The host's, or that of the machine when the node runs straight on it."""
-    return os.environ.get("EUCA_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
