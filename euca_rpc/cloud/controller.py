@@ -45,7 +45,7 @@ log = logging.getLogger("euca.cloud")
 
 CLOCK_JUMP: Micros = (
     5 * MINUTE
-)  # cloud time against the monotonic clock: beyond this nothing is concluded from it
+)  # between two steps, against the monotonic clock: then nothing is concluded from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class CloudController:
         if self._skew is None:
             self._skew = skew
         if abs(skew - self._skew) <= CLOCK_JUMP:
-            self.clock_trouble = ""
+            self._skew, self.clock_trouble = skew, ""  # follows a slow correction, notices a jump
             return False
         if not self.clock_trouble:
             self.clock_trouble = (
@@ -239,12 +239,13 @@ class CloudController:
         return answered
 
     def _move(self, instance_id: str) -> None:
-        """Nothing of it was sent anywhere: another node may have it."""
+        """Nothing of it was sent anywhere: another node of its zone may have it (the client may have named the zone)."""
         view = self.journal.view
         i = view.instances[instance_id]
-        wanted = Launch(i.account_id, i.created_by, i.vm_type, i.size, i.architecture, 1, 1, zone=None)
+        wanted = Launch(i.account_id, i.created_by, i.vm_type, i.size, i.architecture, 1, 1, zone=i.zone)
         try:
-            placed = self._placer.place(wanted, LaunchClass(i.vm_type, i.size, i.architecture), view, 1, 1)
+            cls = LaunchClass(i.vm_type, i.size, i.architecture, i.zone)
+            placed = self._placer.place(wanted, cls, view, 1, 1)
         except Exception as refusal:  # it waits for its node or its deadline
             log.info("%s cannot be placed elsewhere: %s", i.id, refusal)
             return
