@@ -8,15 +8,12 @@ told (`cloud.journal`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from euca_rpc.clock import Micros
 from euca_rpc.types import Caller, Event
-
-if TYPE_CHECKING:
-    from euca_rpc.cloud.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +59,6 @@ class Outcome:
     changes: tuple[Change, ...] = ()
     events: tuple[Event, ...] = ()
     result: Any = None
-
-
-Verb = Callable[["View", Micros], Outcome]
 
 
 def event(

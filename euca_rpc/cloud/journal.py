@@ -21,12 +21,14 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-from euca_rpc.clock import Clock
-from euca_rpc.cloud.changes import Verb
+from euca_rpc.clock import Clock, Micros
+from euca_rpc.cloud.changes import Outcome
 from euca_rpc.cloud.store import Refused, Store, StoreBroken
 from euca_rpc.cloud.view import View
 
 log = logging.getLogger("euca.journal")
+
+Verb = Callable[[View, Micros], Outcome]
 
 _BATCH = 256
 _AGAIN = 3  # a verb that drew an id which was used before draws again
