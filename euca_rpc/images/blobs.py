@@ -62,6 +62,13 @@ class Blobs:
             raise EucaError("parameter_invalid", "An upload's name has 1 to 64 letters, digits and hyphens.")
         return Upload(self, self.incoming / f"{name}.part")
 
+    def offset(self, name: str) -> int:
+        """How many bytes of an interrupted upload are here."""
+        try:
+            return (self.incoming / f"{name}.part").stat().st_size if UPLOAD_NAME.fullmatch(name) else 0
+        except FileNotFoundError:
+            return 0
+
     def delete(self, sha256: str) -> bool:
         """True if there was one."""
         if not is_sha256(sha256):
@@ -109,6 +116,7 @@ class Upload:
         self._hash = hashlib.sha256()
         self.bytes = 0
         if part.exists():  # resumed: hash what is there, it is not trusted to be what was sent
+            part.chmod(0o600)
             with part.open("rb") as old:
                 while chunk := old.read(CHUNK):
                     self._hash.update(chunk)
@@ -142,6 +150,7 @@ class Upload:
         except OSError as error:
             raise disk_trouble(self.part, error) from error
         self._file.close()
+        self.part.chmod(0o444)  # what inspects it runs as nobody
         if declared_sha256 is not None and declared_sha256 != self.sha256:
             raise EucaError(
                 "image_refused",
