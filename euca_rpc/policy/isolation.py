@@ -150,6 +150,8 @@ class _Worker:
             del item, job, box  # keep no snapshot alive while idle
 
     def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self.abandoned:
+            raise _Abandoned
         self.current = (policy, hook, time.monotonic())
         try:
             return function(*arguments)

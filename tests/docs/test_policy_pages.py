@@ -1,0 +1,89 @@
+"""The policy pages: one per hook, honest about what is called, and every example runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from euca_rpc.hookspecs import PolicySpec, policy
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "policies"
+HOOKS = sorted(name for name in vars(PolicySpec) if not name.startswith("_"))
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def world() -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    for code in examples("index.md"):
+        exec(compile(code, "index.md", "exec"), namespace)
+    return namespace
+
+
+def test_there_is_a_page_for_every_hook_and_for_nothing_else() -> None:
+    assert sorted(path.stem for path in PAGES.glob("*.md")) == sorted([*HOOKS, "index"])
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_runs(hook: str) -> None:
+    codes = examples(f"{hook}.md")
+    assert codes
+    namespace = world()
+    for code in codes:
+        assert f"def {hook}(" in code
+        assert "assert" in code
+        exec(compile(code, f"{hook}.md", "exec"), namespace)
+
+
+def test_the_pages_say_which_hooks_are_called() -> None:
+    called: set[str] = set()
+
+    class Everything:
+        @policy
+        def admit(self) -> None:
+            called.add("admit")
+
+        @policy
+        def feasible(self) -> None:
+            called.add("feasible")
+
+        @policy
+        def score(self) -> None:
+            called.add("score")
+
+        @policy
+        def lease(self) -> None:
+            called.add("lease")
+
+        @policy
+        def account(self) -> None:
+            called.add("account")
+
+        @policy
+        def arrange(self) -> None:
+            called.add("arrange")
+
+    assert {name for name in vars(Everything) if not name.startswith("_")} == set(HOOKS)
+    namespace = world()
+    namespace["run"](Everything(), namespace["node"]("z1/a"), count=2)
+    index = (PAGES / "index.md").read_text()
+    for hook in HOOKS:
+        page = (PAGES / f"{hook}.md").read_text()
+        assert ("*Called today.*" in page) == (hook in called), hook
+        assert ("*Specified, not called yet.*" in page) == (hook not in called), hook
+        row = next(line for line in index.splitlines() if line.startswith(f"| [{hook}]"))
+        assert row.endswith("| yes |") == (hook in called), row
+
+
+def test_the_figures_in_the_rules_are_the_ones_in_the_code() -> None:
+    from euca_rpc.policy.health import LIMIT
+    from euca_rpc.policy.isolation import BUDGET
+
+    index = " ".join((PAGES / "index.md").read_text().split())
+    assert f"a budget of {BUDGET:g} s" in index
+    assert ({5: "five"}[LIMIT] + " failures within an hour") in index
