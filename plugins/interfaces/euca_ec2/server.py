@@ -152,6 +152,9 @@ class _Listener:
             shutdown_timeout=5,
         )
         self.server.max_request_header_size = MAX_HEAD
+        self.server.expiration_interval = (
+            0.2  # seconds between looks at idle connections, and at a request to stop
+        )
         self.server.max_request_body_size = MAX_BODY
         self.server.gate = Gate(self.server.hand_over, settings.request_seconds, settings.answer_seconds)
         if tls:

@@ -280,7 +280,7 @@ def test_a_presigned_request_is_good_until_it_expires(client, live):
     import urllib.request
 
     ec2 = client()
-    url = ec2.generate_presigned_url("describe_availability_zones", ExpiresIn=60)
+    url = ec2.generate_presigned_url("describe_availability_zones", ExpiresIn=60, HttpMethod="GET")
     assert b"<zoneName>open</zoneName>" in urllib.request.urlopen(url).read()
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url.replace("DescribeAvailabilityZones", "DescribeInstances"))
