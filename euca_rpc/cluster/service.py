@@ -8,14 +8,15 @@
     node  ── poke ───────────► "ask me now"
              step() ─────────► asks every node whose turn it is, all in parallel (`roster.decide`)
 
-Soft state only: a cluster controller that starts knows no nodes and says so (``"roster": false``); the cloud
-controller then tells it the roster, and one round of reports later it knows everything again.  Nothing is queued
-for a node that is silent: orders are idempotent, the cloud controller repeats them until the report shows the
-effect.
+Soft state only: a cluster controller that starts knows no nodes and says so (``"roster": false``); the
+cloud controller then tells it the roster, and one round of reports later it knows everything again.
+Nothing is queued for a node that is silent: orders are idempotent, the cloud controller repeats them until
+the report shows the effect.
 
-Methods are called from any thread and never wait: calls to nodes go to the carrier, whose answers come back as
-calls of `_answered` and `passed`.  `console` returns a Future; who serves the object to the network waits for it,
-no longer than the contract's timeout.  `wake` and `poke`, given from outside, must not block either.
+Methods are called from any thread and never wait: calls to nodes go to the carrier, whose answers come back
+as calls of `_answered` and `passed`.  `console` returns a Future; who serves the object to the network
+waits for it, no longer than the contract's timeout.  `wake` and `poke`, given from outside, must not block
+either.
 """
 
 from __future__ import annotations
