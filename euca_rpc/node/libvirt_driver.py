@@ -50,10 +50,9 @@ _GONE = {
     libvirt.VIR_ERR_RPC,
     libvirt.VIR_ERR_SYSTEM_ERROR,
 }
-_UNDEFINE = (
-    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE  # and what only QEMU's driver has:
+_UNDEFINE_QEMU = (
+    _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
 
 
@@ -64,6 +63,7 @@ class LibvirtHypervisor:
         _event_loop()
         self._uri, self._virt, self._boot_id = uri, virt, boot_id or host_boot_id
         self._for_life = uri.startswith("test:")
+        self._undefine = _UNDEFINE_QEMU if virt in ("kvm", "qemu") else _UNDEFINE
         self._lock = threading.Lock()
         self._connection: Any = None
         self._stuck = 0
@@ -94,13 +94,13 @@ class LibvirtHypervisor:
             if not may_start(_describe(there) if there is not None else None, plan.mark):
                 return
             if there is not None:
-                there.undefineFlags(_UNDEFINE)  # an older generation that has ended
+                there.undefineFlags(self._undefine)  # an older generation that has ended
             domain = connection.defineXML(text)
             try:
                 domain.create()
             except libvirt.libvirtError:
                 if not domain.isActive():
-                    domain.undefineFlags(_UNDEFINE)
+                    domain.undefineFlags(self._undefine)
                 raise
 
         self._ask(start, LONG)
@@ -112,7 +112,7 @@ class LibvirtHypervisor:
                 return
             if there.isActive():
                 there.destroy()
-            there.undefineFlags(_UNDEFINE)
+            there.undefineFlags(self._undefine)
 
         self._ask(stop, LONG)
 

@@ -1,8 +1,8 @@
 """From a setting to what a node controller is built from: hypervisor, disks and network that belong together.
 
-    "simulated"                 machines are lines in a file below the home
-    "test:///default" …         libvirt's own test driver
-    "qemu:///system" …          a real libvirt; `virt` "auto" finds out whether KVM works
+"simulated"                 machines are lines in a file below the home
+"test:///default" …         libvirt's own test driver
+"qemu:///system" …          a real libvirt; `virt` "auto" finds out whether KVM works
 """
 
 from __future__ import annotations
@@ -60,5 +60,7 @@ def open_backend(
         return Backend(LibvirtHypervisor(kind, "test", boot_id), NoDisks(), NoNetwork())
     networks: dict[str, Network] = {"user": UserNetwork(ssh_port), "none": NoNetwork()}
     if network not in networks:
-        raise EucaError("config_invalid", f"The network mode {network!r} is not one of {', '.join(networks)}.")
+        raise EucaError(
+            "config_invalid", f"The network mode {network!r} is not one of {', '.join(networks)}."
+        )
     return Backend(LibvirtHypervisor(kind, chosen, boot_id), RealDisks(images), networks[network])

@@ -1,0 +1,479 @@
+"""One contract for every driver: simulated, libvirt's test driver, and real QEMU under a private libvirtd.
+
+EUCA_TEST_LIBVIRT_URI names a libvirt to use for the real one instead of starting a host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from euca_rpc.carrier import Answer
+from euca_rpc.clock import SystemClock
+from euca_rpc.errors import EucaError
+from euca_rpc.host.libvirtd import LibvirtHost
+from euca_rpc.ids import SystemIds
+from euca_rpc.images.test_image import TestImage, build
+from euca_rpc.node.capacity import OfferSettings
+from euca_rpc.node.hypervisor import DomainPlan, Hypervisor, Mark, NetworkPlan
+from euca_rpc.node.machine import CMDLINE
+from euca_rpc.node.network import UserNetwork
+from euca_rpc.node.service import NodeService
+from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
+from euca_rpc.types import BlobRef, End, MachineSpec, Size
+from euca_rpc.wire.codec import pack
+
+REAL = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a private libvirtd needs root"),
+    pytest.mark.skipif(shutil.which("libvirtd", path="/usr/sbin:/usr/bin") is None, reason="no libvirtd"),
+    pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU"),
+]
+
+
+@dataclass
+class Rig:
+    driver: Hypervisor
+    folder: Path
+    plan: Callable[[str, int], DomainPlan]
+    ids: list[str]
+    remembers: bool = True  # why a domain ended, and across a new driver
+
+
+def instance_id() -> str:
+    return f"i-{secrets.token_hex(4)}"
+
+
+def bare_plan(folder: Path) -> Callable[[str, int], DomainPlan]:
+    def plan(instance: str, generation: int) -> DomainPlan:
+        return DomainPlan(
+            mark=Mark("cloud-t", "west/one", instance, generation),
+            name=instance,
+            mac="d0:0d:" + ":".join(instance[n : n + 2] for n in range(2, 10, 2)),
+            size=Size(1, 128, 1),
+            architecture="x86_64",
+            disks=(),
+            network=NetworkPlan("none", ""),
+            console=folder / f"{instance}.log",
+        )
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def real_host() -> Iterator[str]:
+    given = os.environ.get("EUCA_TEST_LIBVIRT_URI")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="eh", dir="/tmp") as folder:
+        host = LibvirtHost(Path(folder) / "h", "one")
+        host.start()
+        try:
+            host.wait_ready()
+            yield host.uri
+        finally:
+            host.stop()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> TestImage:
+    return build(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(params=["simulated", "test", pytest.param("qemu", marks=REAL)])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    plan = bare_plan(tmp_path)
+    ids: list[str] = []
+    driver: Hypervisor
+    if request.param == "simulated":
+        driver = SimulatedHypervisor(tmp_path / "host")
+    else:
+        pytest.importorskip("libvirt")
+        from euca_rpc.node.libvirt_driver import LibvirtHypervisor
+
+        if request.param == "test":
+            driver = LibvirtHypervisor("test:///default", "test")
+        else:
+            driver = LibvirtHypervisor(request.getfixturevalue("real_host"), "qemu")
+            kernel: TestImage = request.getfixturevalue("image")
+            inner = plan
+            plan = lambda i, g: replace(
+                inner(i, g), kernel=kernel.kernel, ramdisk=kernel.ramdisk, cmdline=CMDLINE
+            )
+    yield Rig(driver, tmp_path, plan, ids)
+    for instance in ids:
+        with contextlib.suppress(EucaError):
+            driver.stop(Mark("cloud-t", "west/one", instance, 99))
+    driver.close()
+
+
+def new(rig: Rig) -> str:
+    rig.ids.append(instance_id())
+    return rig.ids[-1]
+
+
+def mine(rig: Rig, instance: str) -> list[tuple[int, bool, str]]:
+    return [
+        (d.mark.generation, d.running, d.end)
+        for d in rig.driver.domains()
+        if d.mark and d.mark.instance_id == instance
+    ]
+
+
+def test_facts(rig: Rig) -> None:
+    facts = rig.driver.facts()
+    assert facts.hypervisor in ("simulated", "test", "qemu")
+    assert facts.cores > 0
+    assert facts.memory_mb > 0
+    assert facts.architecture == "x86_64"
+    assert facts.boot_id
+    assert rig.driver.facts() == facts
+
+
+def test_start_is_idempotent_and_stop_leaves_nothing(rig: Rig) -> None:
+    a = new(rig)
+    for _ in range(2):
+        rig.driver.start(rig.plan(a, 1))
+        assert mine(rig, a) == [(1, True, "")]
+    (domain,) = [d for d in rig.driver.domains() if d.name == a]
+    assert domain.mark == Mark("cloud-t", "west/one", a, 1)
+    assert (domain.size.cores, domain.size.memory_mb) == (1, 128)
+    for _ in range(2):
+        rig.driver.stop(domain.mark)
+        assert mine(rig, a) == []
+
+
+def test_generations(rig: Rig) -> None:
+    a = new(rig)
+    rig.driver.start(rig.plan(a, 2))
+    with pytest.raises(EucaError) as caught:
+        rig.driver.start(rig.plan(a, 1))
+    assert caught.value.symbol == "generation_old"
+    with pytest.raises(EucaError) as caught:
+        rig.driver.stop(rig.plan(a, 1).mark)
+    assert caught.value.symbol == "generation_old"
+    with pytest.raises(EucaError, match=r"Generation 2 of .* still runs here"):
+        rig.driver.start(rig.plan(a, 3))
+    assert mine(rig, a) == [(2, True, "")]
+    rig.driver.stop(rig.plan(a, 3).mark)
+    rig.driver.start(rig.plan(a, 3))
+    assert mine(rig, a) == [(3, True, "")]
+
+
+def test_another_nodes_domain_is_not_touched(rig: Rig) -> None:
+    a = new(rig)
+    rig.driver.start(rig.plan(a, 1))
+    for other in (Mark("cloud-t", "west/two", a, 1), Mark("cloud-u", "west/one", a, 1)):
+        with pytest.raises(EucaError, match="It was not touched"):
+            rig.driver.stop(other)
+        with pytest.raises(EucaError, match="It was not touched"):
+            rig.driver.reboot(other)
+        with pytest.raises(EucaError, match="It was not touched"):
+            rig.driver.start(replace(rig.plan(a, 1), mark=other))
+    assert mine(rig, a) == [(1, True, "")]
+
+
+def test_reboot(rig: Rig) -> None:
+    a = new(rig)
+    with pytest.raises(EucaError, match="does not run"):
+        rig.driver.reboot(rig.plan(a, 1).mark)
+    rig.driver.start(rig.plan(a, 1))
+    rig.driver.reboot(rig.plan(a, 1).mark)
+    assert mine(rig, a) == [(1, True, "")]
+
+
+def end_by_itself(rig: Rig, instance: str) -> str:
+    """What the machine does on its own; answers the end that must be told."""
+    if isinstance(rig.driver, SimulatedHypervisor):
+        rig.driver.end(instance, End.GUEST)
+        return End.GUEST
+    import libvirt
+
+    if rig.driver.facts().hypervisor == "test":
+        rig.driver._connection.lookupByName(instance).shutdown()  # type: ignore[attr-defined]
+        return End.GUEST
+    connection = libvirt.open(rig.driver._uri)  # type: ignore[attr-defined]
+    try:
+        pid = next(
+            int(p.name)
+            for p in Path("/proc").iterdir()
+            if p.name.isdigit() and f"guest={instance},".encode() in _cmdline(p)
+        )
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        connection.close()
+    return End.CRASHED
+
+
+def _cmdline(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_an_ended_domain_says_why_and_is_not_started_again(rig: Rig) -> None:
+    a = new(rig)
+    rig.driver.start(rig.plan(a, 1))
+    heard = threading.Event()
+    rig.driver.listen(heard.set)
+    expected = end_by_itself(rig, a)
+    assert heard.wait(5)
+    until = time.monotonic() + 5
+    while mine(rig, a) == [(1, True, "")] and time.monotonic() < until:
+        time.sleep(0.02)
+    assert mine(rig, a) == [(1, False, expected)]
+    with pytest.raises(EucaError, match="has already run here and ended"):
+        rig.driver.start(rig.plan(a, 1))
+    rig.driver.start(rig.plan(a, 2))
+    assert mine(rig, a) == [(2, True, "")]
+
+
+def test_many_machines(rig: Rig) -> None:
+    count = 4 if rig.driver.facts().hypervisor == "qemu" else 1000
+    began = time.monotonic()
+    for _ in range(count):
+        rig.driver.start(rig.plan(new(rig), 1))
+    assert len([d for d in rig.driver.domains() if d.mark and d.mark.instance_id in set(rig.ids)]) == count
+    assert time.monotonic() - began < 20
+
+
+def test_foreign_domains_are_listed_without_a_mark(rig: Rig) -> None:
+    name = f"foreign-{secrets.token_hex(4)}"
+    if isinstance(rig.driver, SimulatedHypervisor):
+        rig.driver.plant_foreign(name, Size(2, 64, 0))
+        assert [(d.mark, d.size.cores) for d in rig.driver.domains() if d.name == name] == [(None, 2)]
+        return
+    import libvirt
+
+    on_test = rig.driver.facts().hypervisor == "test"
+    connection = rig.driver._connection if on_test else libvirt.open(rig.driver._uri)  # type: ignore[attr-defined]
+    kind = "test" if on_test else "qemu"
+    domain = connection.defineXML(
+        f"<domain type='{kind}'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>2</vcpu>"
+        "<os><type arch='x86_64'>hvm</type></os></domain>"
+    )
+    try:
+        assert [(d.mark, d.size.cores) for d in rig.driver.domains() if d.name == name] == [(None, 2)]
+    finally:
+        domain.undefine()
+        if not on_test:
+            connection.close()
+
+
+def test_the_simulated_state_outlives_its_driver(tmp_path: Path) -> None:
+    first = SimulatedHypervisor(tmp_path)
+    a, plan = instance_id(), bare_plan(tmp_path)
+    first.start(plan(a, 1))
+    boot = first.facts().boot_id
+    second = SimulatedHypervisor(tmp_path)  # the first was killed; it closed nothing
+    assert [d.name for d in second.domains()] == [a]
+    assert second.facts().boot_id == boot
+    second.lose_power()
+    assert [(d.running, d.end) for d in first.domains()] == [(False, End.HOST)]
+    assert first.facts().boot_id != boot
+    write_faults(tmp_path, Faults(unreachable=True))
+    with pytest.raises(EucaError) as caught:
+        first.domains()
+    assert caught.value.symbol == "unreachable"
+
+
+# ------------------------------------------------------------------------- a libvirtd that dies and that hangs
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="a private libvirtd needs root")
+def test_libvirtd_gone_or_hung_is_unreachable_and_guests_survive(image: TestImage) -> None:
+    pytest.importorskip("libvirt")
+    from euca_rpc.node.libvirt_driver import LibvirtHypervisor
+
+    with tempfile.TemporaryDirectory(prefix="eh", dir="/tmp") as folder:
+        host = LibvirtHost(Path(folder) / "h", "one")
+        host.start()
+        driver = None
+        try:
+            host.wait_ready()
+            driver = LibvirtHypervisor(host.uri, "qemu")
+            a = instance_id()
+            plan = bare_plan(Path(folder))(a, 1)
+            driver.start(replace(plan, kernel=image.kernel, ramdisk=image.ramdisk, cmdline=CMDLINE))
+            daemon = libvirtd_of(host)
+            os.kill(daemon, signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(EucaError) as caught:
+                driver.domains()
+            assert caught.value.symbol == "unreachable"
+            assert time.monotonic() - began < 5
+            os.kill(daemon, signal.SIGKILL)
+            until = time.monotonic() + 20
+            listed = None
+            while listed is None and time.monotonic() < until:
+                with contextlib.suppress(EucaError):
+                    listed = [(d.name, d.running) for d in driver.domains()]
+                time.sleep(0.1)
+            assert listed == [(a, True)]
+        finally:
+            if driver is not None:
+                driver.close()
+            host.stop()
+
+
+def libvirtd_of(host: LibvirtHost) -> int:
+    """As seen from here: the child of the host's init that is called libvirtd."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and b"libvirtd\0" in _cmdline(process):
+            stat = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(stat[1]) == host.init_pid:
+                return int(process.name)
+    raise AssertionError("no libvirtd in the host")
+
+
+# ---------------------------------------------------------------------------------- a whole node, a whole guest
+class ThreadCarrier:
+    def call(
+        self, peer: str, method: str, args: dict[str, object], on_answer: Callable[[Answer], None]
+    ) -> None:
+        raise AssertionError("a node calls nobody")
+
+    def run(self, key: str, job: Callable[[], object], on_answer: Callable[[Answer], None]) -> None:
+        def work() -> None:
+            try:
+                answer = Answer(job())
+            except EucaError as error:
+                answer = Answer(error=error)
+            on_answer(answer)
+
+        threading.Thread(target=work, daemon=True).start()
+
+
+@dataclass
+class Files:
+    files: dict[str, Path]
+
+    def fetch(self, ref: BlobRef) -> Path:
+        return self.files[ref.image_id]
+
+
+def until(what: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="a private libvirtd needs root")
+def test_a_node_brings_up_a_guest_that_answers_ssh(real_host: str, image: TestImage, tmp_path: Path) -> None:
+    pytest.importorskip("libvirt")
+    from euca_rpc.node.libvirt_driver import LibvirtHypervisor
+
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    a, address = instance_id(), f"127.31.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
+    blobs = {name: BlobRef(name, "0" * 64, 1, 16 << 20, "raw", "") for name in ("emi", "eki", "eri")}
+    spec = MachineSpec(
+        instance_id=a,
+        generation=1,
+        reboots=0,
+        fresh=True,
+        account_id="123456789012",
+        cores=1,
+        memory_mb=128,
+        disk_gb=1,
+        architecture="x86_64",
+        image=blobs["emi"],
+        kernel=blobs["eki"],
+        ramdisk=blobs["eri"],
+        mac="d0:0d:00:00:00:0a",
+        private_address="10.77.5.3",
+        public_address=address,
+        hostname="tiny",
+        public_key=(tmp_path / "key.pub").read_text().strip(),
+        user_data=b"#!/bin/sh\necho did-user-data > /root/proof\nsync\n",
+    )
+    driver = LibvirtHypervisor(real_host, "qemu")
+    home = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
+    node = NodeService(
+        "west/one",
+        "cloud-t",
+        home,
+        driver,
+        Files({"emi": image.disk, "eki": image.kernel, "eri": image.ramdisk}),
+        ThreadCarrier(),
+        SystemClock(),
+        SystemIds(),
+        OfferSettings(cores=4),
+        UserNetwork(),
+        poke=lambda: None,
+    )
+
+    def seen(key: str = "seen") -> str:
+        return next((str(m[key]) for m in node.report()["machines"] if m["instance_id"] == a), "")
+
+    def ssh(command: str) -> str:
+        options = [
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ]
+        options += ["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes"]
+        done = subprocess.run(
+            ["ssh", *options, "-i", str(tmp_path / "key"), f"root@{address}", command],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return done.stdout
+
+    listener = socket.create_server(
+        ("127.0.0.1", 0)
+    )  # a service on the host's loopback that no guest may reach
+    try:
+        assert node.ensure([pack(spec)]) == {"accepted": 1, "refused": []}
+        until(lambda: seen() in ("running", "failed"), 15)
+        assert (seen(), seen("detail")) == ("running", "")
+        until(lambda: b"ready" in node.console(a)["text"], 60)
+        until(lambda: "tiny" in ssh("hostname"), 30)
+        assert "10.77.5.3" in ssh("ifconfig eth0")
+        until(lambda: "did-user-data" in ssh("cat /root/proof"), 10)
+        blocks = int(ssh("df -k / | tail -1").split()[1])
+        assert blocks > 900_000  # the root disk has the VM type's size
+        port = listener.getsockname()[1]
+        assert "reached" not in ssh(f"nc -w 2 10.77.5.2 {port} </dev/null && echo reached")
+        before = ssh("cat /proc/sys/kernel/random/boot_id")
+        node.reboot([{"instance_id": a, "generation": 1, "reboots": 1}])
+        until(lambda: ssh("cat /proc/sys/kernel/random/boot_id") not in ("", before), 60)
+        node.stop([{"instance_id": a, "generation": 1}])
+        until(lambda: seen() == "stopped", 15)
+        assert seen("end") == "asked"
+        ensured = replace(spec, generation=2, fresh=False)
+        assert node.ensure([pack(ensured)])["refused"] == []
+        until(lambda: seen() == "running", 15)
+        until(lambda: "did-user-data" in ssh("cat /root/proof"), 60)  # the same disk
+        ssh("poweroff")
+        until(lambda: seen() == "stopped", 60)
+        assert seen("end") == "guest"
+        node.absent([{"instance_id": a, "generation": 2}])
+        until(lambda: seen() == "absent", 15)
+        assert list((home / "instances").iterdir()) == []
+    finally:
+        listener.close()
+        with contextlib.suppress(EucaError):
+            driver.stop(Mark("cloud-t", "west/one", a, 99))
+        node.close()
+        driver.close()
+        shutil.rmtree(home)
