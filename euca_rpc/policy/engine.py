@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -30,7 +29,7 @@ from euca_rpc.policy import refusal
 from euca_rpc.policy.health import LIMIT, Health
 from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched
 from euca_rpc.policy.loader import Policy, bind
-from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Verdict, unfit
+from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
 from euca_rpc.policy.values import (
     Launch,
     LaunchClass,
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
-KEPT = 250  # rankings kept per zone; classes beyond that are ranked anew each time they come round
 
 OnTrip = Callable[[str, str], None]
 
@@ -77,7 +75,7 @@ class Engine:
         self._isolation = isolation or Watched(budget)
         self._lock = threading.Lock()
         self._trips: list[tuple[str, str]] = []  # to be told once the lock is free
-        self._forget()
+        self._rankings = Rankings()
 
     # ------------------------------------------------------------------------------------------------ asked
     def admit(self, launch: Launch, view: PolicyView) -> None:
@@ -149,9 +147,10 @@ class Engine:
         snapshot: Snapshot,
         zone_policy: Mapping[str, str],
     ) -> Placement:
-        self._sync(snapshot)
+        rankings = self._rankings
+        rankings.sync(snapshot)
         named = launch.zone or cls.zone
-        zones = [named] if named else sorted(self._members)
+        zones = [named] if named else rankings.zones
         targets = snapshot.targets
         closed: list[tuple[str, EucaError]] = []
         offers: list[tuple[tuple[float, str], Ranking, Judge]] = []
@@ -164,7 +163,7 @@ class Engine:
             except EucaError as failure:
                 closed.append((zone, failure))
                 continue
-            ranking = self._ranking(policy, cls, zone)
+            ranking = rankings.of(policy.name, self._health[policy.name].epoch, self._seen(policy, cls), zone)
             judge = self._judge(calls, policy, ranking.cls, zone)
             ranking.refresh(targets, zone, judge)
             best = ranking.best()
@@ -174,7 +173,7 @@ class Engine:
         parts: list[tuple[Ranking, list[str]]] = []
         for best, ranking, judge in offers:
             wanted = launch.max_count
-            chosen = [best[1]] if wanted == 1 else ranking.take(wanted, targets, self._last_used(), judge)
+            chosen = [best[1]] if wanted == 1 else ranking.take(wanted, targets, rankings.last_used(), judge)
             if len(chosen) == wanted:
                 return Placement(tuple(chosen), ranking.policy)
             parts.append((ranking, chosen))
@@ -188,6 +187,15 @@ class Engine:
         out = self._ruled_out(cls, named, targets, closed, zone_policy)
         in_force = {zone_policy.get(zone, self._cloud_policy) for zone in zones}
         raise refusal.no_room(launch, cls, named, len(nodes), out, in_force)
+
+    @staticmethod
+    def _seen(policy: Policy, cls: LaunchClass) -> LaunchClass:
+        """The class with those hints only that the policy declares."""
+        return (
+            replace(cls, hints=tuple(sorted(h for h in cls.hints if h[0] in policy.hints)))
+            if cls.hints
+            else cls
+        )
 
     def _judge(self, calls: Calls, policy: Policy, cls: LaunchClass, zone: str) -> Judge:
         name = policy.name
@@ -244,74 +252,12 @@ class Engine:
                     yield RuledOut(target.id, "policy_failed", shut[target.zone])
                     continue
                 policy = self._policies[name]
-                kind = self._ranking(policy, cls, target.zone).out.get(target.id)
+                known = self._rankings.of(
+                    name, self._health[name].epoch, self._seen(policy, cls), target.zone
+                )
+                kind = known.out.get(target.id)
             if kind is not None:
                 yield refusal.ruled_out(cls, named, target, kind, name)
-
-    # -------------------------------------------------------------------------------------------- the rankings
-    def _forget(self) -> None:
-        """Start from nothing: at first, and when a job was left behind in the middle of its work."""
-        self._snapshot: Snapshot | None = None
-        self._members: dict[str, set[str]] = {}  # zone → its targets
-        self._zone_of: dict[str, str] = {}
-        self._rankings: dict[str, OrderedDict[Any, Ranking]] = {}  # zone → the most recently used last
-        self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
-
-    def _sync(self, snapshot: Snapshot) -> None:
-        before = self._snapshot
-        if before is snapshot:
-            return
-        changed: Iterable[str] | None = None
-        if before is not None:
-            if before.number < snapshot.number:
-                changed = snapshot.targets_changed(before.number)
-            elif before.number > snapshot.number:  # another thread was faster with a newer one: the way back
-                changed = before.targets_changed(snapshot.number)
-            elif before.targets is snapshot.targets:
-                changed = ()
-        if changed is None:
-            self._forget()
-            changed = snapshot.targets
-        targets = snapshot.targets
-        for id in changed:
-            target = targets.get(id)
-            old = self._zone_of.get(id)
-            if target is None:
-                if old is not None:
-                    del self._zone_of[id]
-                    self._members[old].discard(id)
-                    if not self._members[old]:
-                        del self._members[old]
-            elif old != target.zone:
-                if old is not None:
-                    self._members[old].discard(id)
-                self._zone_of[id] = target.zone
-                self._members.setdefault(target.zone, set()).add(id)
-            for zone in {old, target.zone if target is not None else None} - {None}:
-                for ranking in self._rankings.get(zone or "", {}).values():
-                    ranking.dirty.add(id)
-            self._highest = None
-        self._snapshot = snapshot
-
-    def _ranking(self, policy: Policy, cls: LaunchClass, zone: str) -> Ranking:
-        if cls.hints:
-            cls = replace(cls, hints=tuple(sorted(h for h in cls.hints if h[0] in policy.hints)))
-        key = (policy.name, self._health[policy.name].epoch, cls)
-        kept = self._rankings.setdefault(zone, OrderedDict())
-        ranking = kept.get(key)
-        if ranking is None:
-            ranking = kept[key] = Ranking(policy.name, cls, self._members.get(zone, set()))
-            if len(kept) > KEPT:
-                kept.popitem(last=False)
-        else:
-            kept.move_to_end(key)
-        return ranking
-
-    def _last_used(self) -> int:
-        if self._highest is None:
-            assert self._snapshot is not None
-            self._highest = max((t.last_used for t in self._snapshot.targets.values()), default=0)
-        return self._highest
 
     # ------------------------------------------------------------------------------------------- misbehaviour
     def _run(self, job: Callable[[Calls], T]) -> T:
@@ -321,7 +267,7 @@ class Engine:
                     try:
                         return self._isolation.run(job)
                     except Hung as hang:
-                        self._forget()  # the job that was left behind keeps what it was working on
+                        self._rankings = Rankings()  # the job left behind keeps those it was working on
                         self._count(hang.policy, str(hang), hung=True)
                     except _Tripped:
                         pass

@@ -4,21 +4,25 @@
                                                    └─► out: the core's kind, or the policy's No
 
 A lazy heap: what a target's last judgement said is in `live`; older entries of it stay in the heap and are thrown
-away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all.
+away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all of
+them; the changes come from the snapshots' own log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from euca_rpc.policy.values import LaunchClass, No, Target
+from euca_rpc.policy.values import LaunchClass, No, Snapshot, Target
 
 Entry = tuple[float, str]  # (-score, target id): the smallest is the best, ties go to the lower id
 Verdict = float | str | No  # a score; or why not: the core's kind of reason, or what the policy said
 Judge = Callable[[Target], Verdict]
+Key = tuple[str, int, LaunchClass]  # policy, its epoch, class
 
+KEPT = 250  # rankings kept per zone; classes beyond that are ranked anew each time they come round
 FAILED = "failed"  # the policy's `feasible` failed on this target: closed, and asked again next time
 
 
@@ -104,3 +108,77 @@ class Ranking:
         for entry in aside:
             heappush(self._heap, entry)
         return chosen
+
+
+class Rankings:
+    """All rankings, kept up with the snapshots they are asked for, newer or older."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start from nothing."""
+        self._snapshot: Snapshot | None = None
+        self._members: dict[str, set[str]] = {}  # zone → its targets
+        self._zone_of: dict[str, str] = {}
+        self._rankings: dict[str, OrderedDict[Key, Ranking]] = {}  # zone → the most recently used last
+        self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
+
+    @property
+    def zones(self) -> list[str]:
+        return sorted(self._members)
+
+    def sync(self, snapshot: Snapshot) -> None:
+        before = self._snapshot
+        if before is snapshot:
+            return
+        changed: Iterable[str] | None = None
+        if before is not None:
+            if before.number < snapshot.number:
+                changed = snapshot.targets_changed(before.number)
+            elif before.number > snapshot.number:  # another thread was faster with a newer one: the way back
+                changed = before.targets_changed(snapshot.number)
+            elif before.targets is snapshot.targets:
+                changed = ()
+        if changed is None:
+            self._forget()
+            changed = snapshot.targets
+        targets = snapshot.targets
+        for id in changed:
+            target = targets.get(id)
+            old = self._zone_of.get(id)
+            if target is None:
+                if old is not None:
+                    del self._zone_of[id]
+                    self._members[old].discard(id)
+                    if not self._members[old]:
+                        del self._members[old]
+            elif old != target.zone:
+                if old is not None:
+                    self._members[old].discard(id)
+                self._zone_of[id] = target.zone
+                self._members.setdefault(target.zone, set()).add(id)
+            for zone in {old, target.zone if target is not None else None} - {None}:
+                for ranking in self._rankings.get(zone or "", {}).values():
+                    ranking.dirty.add(id)
+            self._highest = None
+        self._snapshot = snapshot
+
+    def of(self, policy: str, epoch: int, cls: LaunchClass, zone: str) -> Ranking:
+        """``epoch``: the policy's; its answers from before it was tripped or reset do not count."""
+        key = (policy, epoch, cls)
+        kept = self._rankings.setdefault(zone, OrderedDict())
+        ranking = kept.get(key)
+        if ranking is None:
+            ranking = kept[key] = Ranking(policy, cls, self._members.get(zone, set()))
+            if len(kept) > KEPT:
+                kept.popitem(last=False)
+        else:
+            kept.move_to_end(key)
+        return ranking
+
+    def last_used(self) -> int:
+        if self._highest is None:
+            assert self._snapshot is not None
+            self._highest = max((t.last_used for t in self._snapshot.targets.values()), default=0)
+        return self._highest
