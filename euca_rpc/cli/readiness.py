@@ -63,6 +63,12 @@ def accepts(address: tuple[str, int]) -> bool:
         return False
 
 
+def last_words(config: Config) -> str:
+    log = config.log / "up.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f"{lines[-1]} (more in {config.log})" if lines else f"see {config.log}"
+
+
 def follow(
     config: Config,
     output: Output,
@@ -83,7 +89,7 @@ def follow(
         if not missing:
             return now
         if not alive():
-            raise EucaError("unavailable", f"The cloud ended while it came up; see {config.log}.")
+            raise EucaError("unavailable", f"The cloud ended while it came up: {last_words(config)}")
         if time.monotonic() - began > longest:
             said = "; ".join(f"{part.name}: {part.why or 'does not answer'}" for part in missing[:5])
             raise EucaError(

@@ -186,7 +186,7 @@ def clear_leftovers(config: Config) -> dict[str, str]:
     """What a killed supervisor left running.  Daemons lose nothing by being ended; guests live in their hosts."""
     files = sorted(config.run.glob("*.pid"))
     done = {file.stem: pids.end(file, HOST_GRACE) for file in files if file.stem != SUPERVISOR}
-    for directory in sorted((config.home / "hosts").glob("*/")):
+    for directory in sorted((config.home / "hosts").glob("[a-z0-9]*/")):
         host = LibvirtHost(directory, directory.name)
         if host.init_pid is not None:
             host.stop()
