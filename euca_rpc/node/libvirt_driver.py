@@ -17,6 +17,7 @@ import logging
 import os
 import platform
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
@@ -141,12 +142,14 @@ class LibvirtHypervisor:
     # ---------------------------------------------------------------------------------------------- the wire
     def _ask(self, what: Callable[[Any], T], bound: float, *, again: bool = True) -> T:
         """``what`` with the connection, in a worker; once more over a new connection if the old one had gone."""
+        began = time.monotonic()
         try:
             return self._bounded(lambda: self._once(what), bound)
         except EucaError as error:
-            if error.symbol != "unreachable" or not again or self._for_life or self._connection is not None:
+            gone = error.symbol == "unreachable" and not error.facts.get("hung")
+            if not gone or not again or self._for_life:
                 raise
-        return self._bounded(lambda: self._once(what), bound)
+        return self._bounded(lambda: self._once(what), bound - (time.monotonic() - began))
 
     def _once(self, what: Callable[[Any], T]) -> T:
         connection = None
@@ -193,7 +196,8 @@ class LibvirtHypervisor:
     def _hangs(self, bound: float) -> EucaError:
         return EucaError(
             "unreachable",
-            f"libvirt at {self._uri} took a call and did not answer within {bound:g} s. Machines run on.",
+            f"libvirt at {self._uri} took a call and did not answer within {bound:.0f} s. Machines run on.",
+            facts={"hung": True},
         )
 
     def _connected(self) -> Any:
