@@ -23,7 +23,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.wire import contracts
 from euca_rpc.wire.framing import Garbled, readable
 from euca_rpc.wire.pki import Identity, Peer, PeerName, Revoked, nothing_revoked
-from euca_rpc.wire.tls import Address, Contexts, at, check_peer, connect, handshake_error, peer_of
+from euca_rpc.wire.tls import Address, Contexts, at, check_peer, connect, distrust, peer_of, reason_of
 
 Calls = Mapping[tuple[str, str], contracts.Call]
 
@@ -196,7 +196,10 @@ class Caller(ABC):
             ) from None
         except OSError as error:
             kept.line.hang_up()
-            raise handshake_error(error, asked, self._contexts.identity) from None
+            raise distrust(error, asked, self._contexts.identity) or EucaError(
+                "unreachable",
+                f"the connection to {asked} broke before it answered {method} (asked at {now}): {reason_of(error)}",
+            ) from None
         except Garbled as error:
             kept.line.hang_up()
             raise EucaError(

@@ -28,7 +28,7 @@ from euca_rpc import ids as identifiers
 from euca_rpc.clock import HOUR, Clock, Micros, SystemClock, moment
 from euca_rpc.errors import EucaError
 from euca_rpc.wire import contracts
-from euca_rpc.wire.files import read_json, write_json
+from euca_rpc.wire.files import locked, read_json, write_json
 from euca_rpc.wire.listener import Held, Listener
 from euca_rpc.wire.pki import Authority, Identity, PeerName, fingerprint
 from euca_rpc.wire.tls import Contexts, at, check_name, peer_of
@@ -81,7 +81,6 @@ class Tokens:
 
     def __init__(self, authority_dir: Path) -> None:
         self._path = authority_dir / "tokens.json"
-        self._lock = threading.Lock()
 
     def make(
         self,
@@ -95,7 +94,7 @@ class Tokens:
         ids: identifiers.Ids | None = None,
     ) -> EnrolToken:
         secret = f"{(ids or identifiers.SystemIds()).bits(128):032x}"
-        with self._lock:
+        with locked(self._path):
             kept = {key: token for key, token in self._read().items() if token["expires_at"] > now}
             kept[_digest(secret)] = {"peer": peer.path, "expires_at": now + life}
             self._write(kept)
@@ -103,7 +102,7 @@ class Tokens:
 
     def spend(self, secret: str, now: Micros) -> PeerName:
         """Whom the token is good for; it is good for nobody after this."""
-        with self._lock:
+        with locked(self._path):
             kept = self._read()
             digest = _digest(secret)
             found = [key for key in kept if hmac.compare_digest(key, digest)]
@@ -218,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(length)))
 
     def _answer(self, body: bytes) -> None:
-        self._held.busy = True
+        if not self._held.claim():
+            raise ConnectionAbortedError("given up for a newcomer")
         try:
             self._reply(200, self._enrolment.answer(self.path, body))
         except EucaError as error:

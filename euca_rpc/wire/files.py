@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,14 @@ def append_line(path: Path, line: str) -> None:
         file.write(line.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One at a time among the threads and processes that read ``path``, change it and write it back."""
+    with open(path.with_name(f".{path.name}.lock"), "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, also by a crash
+        yield
 
 
 def _sync_directory(directory: Path) -> None:

@@ -30,17 +30,32 @@ PENDING = 200  # without a certificate: more than a site has daemons, fewer than
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """One connection.  Whoever serves it keeps `busy` true, so that only idle ones are given up."""
+    """One connection.  Whoever serves it says when it rests and claims it back before work: one that rests may be
+    given up for a newcomer, one that works is not."""
 
     sock: ssl.SSLSocket
     address: Address
     who: str = ""
-    busy: bool = True
-    idle_since: float = field(default_factory=time.monotonic)
+    resting_since: float | None = None
+    _gone: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rest(self) -> None:
-        self.idle_since = time.monotonic()
-        self.busy = False
+        self.resting_since = time.monotonic()
+
+    def claim(self) -> bool:
+        """False: it was given up meanwhile; what came last must not be begun."""
+        with self._lock:
+            self.resting_since = None
+            return not self._gone
+
+    def give_up(self) -> bool:
+        with self._lock:
+            if self.resting_since is None:
+                return False
+            self._gone = True
+        self.shut()
+        return True
 
     def shut(self) -> None:
         """Wakes the thread that reads from it; that thread closes it."""
@@ -173,23 +188,18 @@ class Listener:
         with self._lock:
             same = [other for other in self._held if other.who == held.who]
             crowd = same if len(same) >= self._per_peer else self._held
-            full = crowd is same or len(self._held) >= self._limit
-            idle = (
-                min((h for h in crowd if not h.busy), key=lambda h: h.idle_since, default=None)
-                if full
-                else None
-            )
-            if full and idle is None:
-                log.warning(
-                    "refused %s at %s: all of %d connections are busy", held.who, at(held.address), len(crowd)
-                )
-                return False
-            if idle is not None:
-                self._held.remove(idle)
+            if crowd is same or len(self._held) >= self._limit:
+                given_up = next((other for other in sorted(crowd, key=_rest) if other.give_up()), None)
+                if given_up is None:
+                    log.warning("refused %s at %s: all of its connections work", held.who, at(held.address))
+                    return False
+                self._held.remove(given_up)
             self._held.append(held)
-        if idle is not None:
-            idle.shut()
         return True
+
+
+def _rest(held: Held) -> float:
+    return held.resting_since or float("inf")
 
 
 def _let_read(sock: socket.socket) -> None:

@@ -13,14 +13,12 @@ anything too large.  One method is exposed, `invoke`; what it may reach is the t
 
 from __future__ import annotations
 
-import inspect
 import logging
 import socket
 import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -33,12 +31,14 @@ from euca_rpc.wire.calling import Caller, Calls
 from euca_rpc.wire.framing import Garbled, read_exactly, readable, write_all
 from euca_rpc.wire.listener import Held, Listener
 from euca_rpc.wire.pki import Identity, Peer, Revoked, nothing_revoked
+from euca_rpc.wire.serving import Offer
 from euca_rpc.wire.tls import Address, Contexts, check_peer, peer_of
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 64 * 1024 * 1024  # a report of a thousand machines is a quarter of a MiB; images go another way
 IDLE_S = 90.0  # the server keeps a silent connection longer than the caller's pool does (`calling.IDLE_S`)
+FIRST_S = 5.0  # until the first byte of a new connection
 MESSAGE_S = 30.0  # a whole message, once its first byte is there
 
 
@@ -186,47 +186,12 @@ class Connection(socketutil.SocketConnection):  # type: ignore[misc]
 
 
 # ---------------------------------------------------------------------------------------------------- serving
-@dataclass(frozen=True, slots=True)
-class _Method:
-    call: contracts.Call
-    function: Callable[..., Any]
-    takes: frozenset[str] | None  # None: anything
-    needs: tuple[str, ...]
-    wants_peer: bool
-
-
-def _methods(name: str, servant: object, calls: Calls) -> dict[str, _Method]:
-    role = contracts.role_of(name)
-    found: dict[str, _Method] = {}
-    for (offered_by, method), call in calls.items():
-        function = getattr(servant, method, None) if offered_by == role else None
-        if function is None:
-            continue
-        parameters = inspect.signature(function).parameters.values()
-        named = [
-            p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "peer"
-        ]
-        anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        found[method] = _Method(
-            call,
-            function,
-            None if anything else frozenset(p.name for p in named),
-            tuple(p.name for p in named if p.default is p.empty),
-            any(p.name == "peer" for p in parameters),
-        )
-    return found
-
-
 class _Door:
     """The one object Pyro sees for a servant."""
 
-    def __init__(self, name: str, servant: object, calls: Calls, endpoint: Endpoint) -> None:
-        self._name = name
-        self._role = contracts.role_of(name)
-        self._calls = calls
-        self._methods = _methods(name, servant, calls)
-        self._endpoint = endpoint
-        self.ignored_arguments = 0
+    def __init__(self, offer: Offer, check: Callable[[Connection], None]) -> None:
+        self._offer = offer
+        self._check = check
 
     @server.expose  # type: ignore[untyped-decorator]
     def invoke(self, method: Any, args: Any, contract: Any) -> dict[str, Any]:
@@ -234,57 +199,17 @@ class _Door:
         request = str(context.correlation_id)
         caller: Connection = context.client
         try:
-            return {"value": self._invoke(caller, method, args, contract)}
+            self._check(caller)
+            return {"value": self._offer.answer(caller.peer.name, method, args, contract)}
         except EucaError as error:
             if error.private:
                 log.warning("request %s of the %s: %s", request, caller.peer.name.text, error.private)
             raise
         except Exception:
             log.exception(
-                "request %s: %s.%s of the %s failed", request, self._name, method, caller.peer.name.text
+                "request %s: %s.%s of the %s failed", request, self._offer.name, method, caller.peer.name.text
             )
             raise _internal(request) from None
-
-    def _invoke(self, caller: Connection, method: Any, args: Any, contract: Any) -> Any:
-        self._endpoint.check(caller)
-        _check_contract(caller.peer, contract)
-        row = self._calls.get((self._role, method)) if isinstance(method, str) else None
-        found = self._methods.get(method) if row else None
-        if row is None or found is None:
-            raise EucaError("action_unknown", f"{self._name} offers no call {str(method)[:64]!r}")
-        if caller.peer.name.role not in row.callers:
-            raise EucaError(
-                "role_refused",
-                f"{self._name}.{method} may be called by {', '.join(row.callers)}, but the caller is the"
-                f" {caller.peer.name.text}",
-            )
-        if not isinstance(args, dict):
-            raise EucaError("parameter_invalid", f"the arguments of {self._name}.{method} must be a mapping")
-        missing = [name for name in found.needs if name not in args]
-        if missing:
-            raise EucaError("parameter_missing", f"{self._name}.{method} needs {', '.join(missing)}")
-        taken = {
-            name: v
-            for name, v in args.items()
-            if name != "peer" and (found.takes is None or name in found.takes)
-        }
-        self.ignored_arguments += len(args) - len(taken)
-        if found.wants_peer:
-            taken["peer"] = caller.peer.name
-        return found.function(**taken)
-
-
-def _check_contract(peer: Peer, contract: Any) -> None:
-    try:
-        oldest, newest = map(int, contract)
-    except (TypeError, ValueError):
-        oldest = newest = 0
-    if newest < contracts.OLDEST or oldest > contracts.CONTRACT:
-        raise EucaError(
-            "incompatible",
-            f"the {peer.name.text} speaks contracts {oldest} to {newest}, this daemon {contracts.OLDEST} to"
-            f" {contracts.CONTRACT}: upgrade the older of the two",
-        )
 
 
 class _Nothing:
@@ -320,16 +245,16 @@ class Endpoint:
         # Pyro's daemon dispatches; for a transport it gets a connection that nobody ever uses
         self._unused = socket.socketpair()
         self._daemon = server.Daemon(connected_socket=self._unused[0], interface=_Nothing)
-        self._doors = []
+        self._offers: list[Offer] = []
         for name, servant in servants.items():
             if name != identity.peer.object_name:
                 raise EucaError(
                     "config_invalid",
                     f"{name} cannot be offered with the certificate of the {identity.peer.text}",
                 )
-            door = _Door(name, servant, calls, self)
-            self._doors.append(door)
-            self._daemon.register(door, name)
+            offer = Offer(name, servant, calls)
+            self._offers.append(offer)
+            self._daemon.register(_Door(offer, self._check), name)
         self._listener = Listener(
             host,
             port,
@@ -362,9 +287,9 @@ class Endpoint:
         return self._advertise, self._listener.port
 
     def ignored_arguments(self) -> int:
-        return sum(door.ignored_arguments for door in self._doors)
+        return sum(offer.ignored_arguments for offer in self._offers)
 
-    def check(self, caller: Connection) -> None:
+    def _check(self, caller: Connection) -> None:
         cloud_id = self._contexts.identity.cloud_id
         try:
             check_peer(caller.peer, caller.where, cloud_id, self._revoked, SystemClock().wall())
@@ -375,11 +300,11 @@ class Endpoint:
 
     def _serve(self, held: Held) -> None:
         connection = Connection(held.sock, peer_of(held.sock), held.address, serving=True)
+        if not readable(held.sock, FIRST_S):  # counts as work: who just came has something to say
+            return
         while not connection.refused:
-            held.rest()
-            if not readable(held.sock, IDLE_S):
+            if not held.claim():
                 return
-            held.busy = True
             connection.deadline = time.monotonic() + MESSAGE_S
             try:
                 self._daemon.handleRequest(connection)
@@ -387,6 +312,9 @@ class Endpoint:
                 return
             except errors.CommunicationError as error:
                 log.warning("closed the connection of the %s: %s", connection.peer.name.text, error)
+                return
+            held.rest()
+            if not readable(held.sock, IDLE_S):
                 return
 
 

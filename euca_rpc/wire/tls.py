@@ -95,7 +95,7 @@ def connect(
         plain = socket.create_connection(address, timeout)
     except OSError as error:
         raise EucaError(
-            "unreachable", f"no connection to {asked} (tried {_now()}): {_reason(error)}"
+            "unreachable", f"no connection to {asked} (tried {_now()}): {reason_of(error)}"
         ) from None
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -115,29 +115,30 @@ def connect(
 
 
 def handshake_error(error: OSError, asked: str, identity: Identity) -> EucaError:
-    """What went wrong below the calls, in words; `asked` names the peer as far as it is known."""
+    return distrust(error, asked, identity) or EucaError(
+        "unreachable", f"no TLS connection to {asked} (tried {_now()}): {reason_of(error)}"
+    )
+
+
+def distrust(error: OSError, asked: str, identity: Identity) -> EucaError | None:
+    """If one side did not believe the other: which and why.  With TLS 1.3 a server's refusal of our certificate
+    arrives only after the handshake, in place of the first answer."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code == _EXPIRED:
-            return EucaError("role_refused", f"asked for {asked}, but the peer's certificate has expired")
-        if error.verify_code == _NOT_YET_VALID:
-            return EucaError(
-                "role_refused",
-                f"asked for {asked}, but the peer's certificate is not valid yet: compare the two hosts' clocks",
-            )
-        return EucaError(
-            "role_refused",
-            f"asked for {asked}, but the peer's certificate is not one of the cloud {identity.cloud_id!r}"
-            f" ({error.verify_message})",
+        what = {
+            _EXPIRED: "the peer's certificate has expired",
+            _NOT_YET_VALID: "the peer's certificate is not valid yet: compare the two hosts' clocks",
+        }.get(error.verify_code) or (
+            f"the peer's certificate is not one of the cloud {identity.cloud_id!r} ({error.verify_message})"
         )
+        return EucaError("role_refused", f"asked for {asked}, but {what}")
     reason = (getattr(error, "reason", None) or "") if isinstance(error, ssl.SSLError) else ""
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
-        identity_error = _own_expiry(identity)
-        return identity_error or EucaError(
+        return _own_expiry(identity) or EucaError(
             "role_refused",
             f"asked for {asked}, but the peer refuses our certificate as {identity.peer.text} of the cloud"
             f" {identity.cloud_id!r} ({reason.lower().replace('_', ' ')})",
         )
-    return EucaError("unreachable", f"no TLS connection to {asked} (tried {_now()}): {_reason(error)}")
+    return None
 
 
 def _own_expiry(identity: Identity) -> EucaError | None:
@@ -148,7 +149,7 @@ def _own_expiry(identity: Identity) -> EucaError | None:
     return None
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return error.strerror or str(error) or type(error).__name__

@@ -113,8 +113,8 @@ def test_a_caller_does_not_even_ask_for_what_no_contract_has(remote) -> None:
 def test_a_peer_out_of_the_contracts_range_is_incompatible(
     cloud, endpoint, servant, contract, monkeypatch
 ) -> None:
-    remote = cloud.remote(endpoint)
-    line = remote._take(PeerName("node", "open", "host1"), time.monotonic() + 3).line
+    line = cloud.remote(endpoint)._take(PeerName("node", "open", "host1"), time.monotonic() + 3).line
+    cloud.ends_with(line.hang_up)
     line._connection.deadline = time.monotonic() + 3
     with pytest.raises(EucaError, match="upgrade the older of the two") as caught:
         line._pyroInvoke("invoke", ["report", {}, contract], {})
@@ -123,8 +123,8 @@ def test_a_peer_out_of_the_contracts_range_is_incompatible(
 
 
 def test_a_newer_peer_that_still_speaks_ours_is_understood(cloud, endpoint) -> None:
-    remote = cloud.remote(endpoint)
-    line = remote._take(PeerName("node", "open", "host1"), time.monotonic() + 3).line
+    line = cloud.remote(endpoint)._take(PeerName("node", "open", "host1"), time.monotonic() + 3).line
+    cloud.ends_with(line.hang_up)
     line._connection.deadline = time.monotonic() + 3
     assert line._pyroInvoke("invoke", ["hello", {}, [1, 99]], {})["value"] == {"role": "node"}
 
@@ -170,6 +170,16 @@ def test_nobody_listens(cloud, endpoint, remote) -> None:
     ) as caught:
         remote.call(NODE, "report", {})
     assert caught.value.symbol == "unreachable"
+
+
+def test_a_connection_that_breaks_during_a_call_leaves_it_open_whether_it_happened(
+    remote, endpoint, servant
+) -> None:
+    threading.Timer(0.2, endpoint.stop).start()
+    with pytest.raises(EucaError, match=r"the connection to .* broke before it answered stop") as caught:
+        remote.call(NODE, "stop", {"items": []})
+    assert caught.value.symbol == "unreachable"
+    assert servant.calls == ["stop"]
 
 
 def test_a_restarted_daemon_is_found_again_by_calls_that_may_not_be_repeated(cloud, servant) -> None:

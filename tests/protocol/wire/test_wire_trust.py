@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
+from Pyro5 import socketutil
 
 from euca_rpc.clock import SECOND, SystemClock
 from euca_rpc.errors import EucaError
@@ -152,3 +156,19 @@ def test_a_renewed_certificate_is_used_without_a_restart(cloud, servant) -> None
     endpoint.use(renewed)
     cloud.authority.revoke(identity.own.serial)
     assert remote.call(NODE, "report", {}), "a new connection shows the new certificate"
+
+
+def test_pyros_own_contexts_are_never_made(cloud, endpoint) -> None:
+    assert cloud.remote(endpoint).call(NODE, "report", {})
+    made = {name: value for name, value in vars(socketutil).items() if name.endswith("ssl_client_context")}
+    assert made == {"__ssl_client_context": None}
+    assert vars(socketutil)["__ssl_server_context"] is None
+
+
+def test_pyros_environment_variables_change_nothing() -> None:
+    asked = "from euca_rpc.wire import pyro; print(pyro.config.SSL, pyro.config.SERIALIZER, pyro.config.MAX_RETRIES)"
+    environment = os.environ | {"PYRO_SSL": "1", "PYRO_SERIALIZER": "marshal", "PYRO_MAX_RETRIES": "9"}
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "False msgpack 0\n"
