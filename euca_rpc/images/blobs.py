@@ -166,8 +166,10 @@ class Upload:
         return sha256, self.bytes
 
     def close(self) -> None:
-        """Leave it to be resumed."""
+        """Leave it to be resumed, if anything of it is here."""
         self._file.close()
+        if not self.bytes:
+            self.part.unlink(missing_ok=True)
 
     def discard(self) -> None:
         self._file.close()

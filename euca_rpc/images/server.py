@@ -39,6 +39,7 @@ STATUS = {
     "conflict": "409 Conflict",
     "unavailable": "503 Service Unavailable",
 }
+LINGER = 1.0  # seconds
 DRAINED = 8 << 20  # of a body nobody wants, so that its sender gets to read the answer
 
 Environ = dict[str, Any]
@@ -268,14 +269,17 @@ class ImageServer:
         }
 
     def _refuse(self, environ: Environ, respond: Respond, error: EucaError) -> Iterable[bytes]:
+        status = STATUS.get(error.kind, "500 Internal Server Error")
+        yield from _json(respond, status, error.to_wire(), ("Connection", "close"))
+        # The answer is out.  What is still being sent is taken for a moment: hanging up on it would reset the
+        # connection, and the answer would be lost with it.
+        environ["euca.connection"].socket.settimeout(LINGER)
         try:
             left = min(int(environ.get("CONTENT_LENGTH") or 0), DRAINED)
             while left > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK, left))):
                 left -= len(chunk)
         except (OSError, ValueError):
-            pass
-        status = STATUS.get(error.kind, "500 Internal Server Error")
-        return _json(respond, status, error.to_wire(), ("Connection", "close"))
+            return
 
 
 def _json(respond: Respond, status: str, value: Environ, *headers: tuple[str, str]) -> list[bytes]:

@@ -41,16 +41,20 @@ def test_content_is_found_under_its_hash_once(tmp_path: Path) -> None:
         blobs.path(SHA256)
 
 
-@pytest.mark.parametrize("failure", ["broken", "hash", "limit"])
-def test_what_failed_leaves_nothing(failure: str, tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
+@pytest.mark.parametrize(
+    ("stream", "declared", "limit"),
+    [
+        (Broken(DATA), None, 1 << 30),
+        (io.BytesIO(DATA), "0" * 64, 1 << 30),
+        (io.BytesIO(DATA), None, len(DATA) - 1),
+    ],
+    ids=["broken", "hash", "limit"],
+)
+def test_what_failed_leaves_nothing(
+    stream: io.BytesIO, declared: str | None, limit: int, tmp_path: Path
+) -> None:
     with pytest.raises((EucaError, ConnectionResetError)):
-        if failure == "broken":
-            blobs.put(Broken(DATA))
-        elif failure == "hash":
-            blobs.put(io.BytesIO(DATA), "0" * 64)
-        else:
-            blobs.put(io.BytesIO(DATA), limit=len(DATA) - 1)
+        Blobs(tmp_path).put(stream, declared, limit)
     assert everything(tmp_path) == []
 
 
@@ -71,7 +75,9 @@ def test_an_interrupted_upload_is_invisible_and_goes_on(tmp_path: Path) -> None:
 def test_old_interrupted_uploads_are_swept(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path)
     for name in ("old", "new"):
-        blobs.upload(name).close()
+        upload = blobs.upload(name)
+        upload.write(b"x")
+        upload.close()
     os.utime(blobs.incoming / "old.part", (0, 0))
     assert blobs.sweep(older_than_seconds=3600) == 1
     assert everything(tmp_path) == ["new.part"]
