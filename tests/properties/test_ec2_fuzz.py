@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from euca_ec2.codec import Renderer, escaped, parser
 from euca_ec2.endpoint import Endpoint
 from euca_ec2.messages.places import DescribeAvailabilityZonesAnswer, Message, ZoneItem
 from euca_ec2.operations import ACTIONS
+from euca_ec2.parsing import parser
+from euca_ec2.rendering import Renderer, escaped
 from euca_ec2.request import Request
 from euca_ec2.settings import Ec2Settings
 from euca_ec2.signing import Verified

@@ -1,6 +1,8 @@
 """The EC2 interface: Query API over http and https, in front of the core's nouns.
 
-server → gate → endpoint → signing → codec(messages) → operations → core
+server → gate → endpoint → signing → parsing → operations → core
+                                                      ▼
+                                      rendering ◄── answer message
 """
 
 from __future__ import annotations

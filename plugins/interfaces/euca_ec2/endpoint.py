@@ -19,11 +19,12 @@ from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.nouns import Core
 
 from . import sts
-from .codec import Renderer, escaped, parser
 from .errors import code_of, sentence_of
 from .operations import ACTIONS
 from .operations.asked import Asked, Ground
 from .paging import Pager
+from .parsing import parser
+from .rendering import Renderer, escaped
 from .request import Request
 from .settings import Ec2Settings
 from .signing import Verified, verify

@@ -18,6 +18,7 @@ import contextlib
 import io
 import logging
 import re
+import resource
 import selectors
 import socket
 import ssl
@@ -29,7 +30,8 @@ from typing import Any
 
 MAX_HEAD = 64 * 1024
 MAX_BODY = 1024 * 1024
-MOST_WAITING = 768  # connections that may owe a request; beyond it the longest waiting is closed
+# Connections that may owe a request; beyond it the longest waiting is closed.  Descriptors must remain for all else.
+MOST_WAITING = min(768, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)

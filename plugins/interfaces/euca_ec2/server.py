@@ -156,6 +156,7 @@ class _Listener:
             0.2  # seconds between looks at idle connections, and at a request to stop
         )
         self.server.max_request_body_size = MAX_BODY
+        self.server.keep_alive_conn_limit = 256
         self.server.gate = Gate(self.server.hand_over, settings.request_seconds, settings.answer_seconds)
         if tls:
             self.server.ssl_adapter = _Tls(settings.certificate, settings.key)

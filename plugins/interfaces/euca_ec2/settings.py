@@ -20,6 +20,7 @@ class Ec2Settings:
     threads: int = 10
     sigv1: bool = False  # signature version 1 can be forged by who sees one request
     region: str = "eucalyptus"
+    private_cidr: str = "10.0.0.0/8"  # where private addresses come from, as DescribeVpcs shows it
     request_seconds: float = 10.0  # a request must have arrived within this time
     answer_seconds: float = 60.0  # … and its answer must be worked out and taken within this
     console_seconds: float = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from euca_rpc.errors import EucaError
 from euca_rpc.types import Caller
 
-from .codec import escaped
+from .rendering import escaped
 
 ACTION = "GetCallerIdentity"
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"

@@ -75,7 +75,7 @@ def test_what_clients_ask_in_passing(client):
     assert regions[0]["RegionName"] == "eucalyptus"
     assert regions[0]["Endpoint"].endswith("/services/Eucalyptus")
     platforms = ec2.describe_account_attributes(AttributeNames=["supported-platforms"])["AccountAttributes"]
-    assert platforms[0]["AttributeValues"] == [{"AttributeValue": "EC2"}]
+    assert platforms[0]["AttributeValues"] == [{"AttributeValue": "VPC"}]
     kinds = ec2.describe_instance_types()["InstanceTypes"]
     assert [(it["InstanceType"], it["VCpuInfo"]["DefaultVCpus"], it["MemoryInfo"]["SizeInMiB"]) for it in kinds] == [
         ("m1.small", 1, 128), ("c1.medium", 1, 256), ("m1.large", 2, 512)
@@ -83,6 +83,19 @@ def test_what_clients_ask_in_passing(client):
     with pytest.raises(ClientError) as caught:
         ec2.describe_volumes(VolumeIds=["vol-12345678"])
     assert code(caught) == "InvalidVolume.NotFound"
+
+
+def test_the_default_network(client, cloud):
+    ec2 = client()
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    (subnet,) = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
+    assert (vpc["IsDefault"], subnet["DefaultForAz"], subnet["AvailabilityZone"]) == (True, True, "open")
+    ec2.run_instances(ImageId="emi-12345678", MinCount=1, MaxCount=1, SubnetId=subnet["SubnetId"])
+    assert cloud.requests[0].zone == "open"
+    assert ec2.describe_vpcs(Filters=[{"Name": "state", "Values": ["pending"]}])["Vpcs"] == []
+    with pytest.raises(ClientError) as caught:
+        ec2.describe_subnets(SubnetIds=["subnet-00000000"])
+    assert code(caught) == "InvalidSubnetID.NotFound"
 
 
 def test_one_account_does_not_see_the_other_and_the_administrator_sees_all(client):
@@ -140,7 +153,8 @@ def test_refusals_have_ec2s_codes(client, call, arguments, expected):
         ({"SecurityGroups": ["web"]}, "InvalidGroup.NotFound", "'web'"),
         ({"KeyName": "none"}, "InvalidKeyPair.NotFound", "'none'"),
         ({"DisableApiTermination": True}, "UnsupportedOperation", "DisableApiTermination"),
-        ({"SubnetId": "subnet-1"}, "UnknownParameter", "SubnetId"),
+        ({"SubnetId": "subnet-1"}, "InvalidSubnetID.NotFound", "subnet-1"),
+        ({"PrivateIpAddress": "10.0.0.1"}, "UnknownParameter", "PrivateIpAddress"),
         ({"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}]},
          "UnknownParameter", "TagSpecification"),
         ({"ClientToken": "x" * 65}, "InvalidParameterValue", "ClientToken"),

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from euca_ec2.codec import parser
 from euca_ec2.operations import ACTIONS
+from euca_ec2.parsing import parser
 from euca_ec2.request import Request
 from euca_ec2.signing import moment_of, verify
 from euca_ec2.sigv4 import _moment

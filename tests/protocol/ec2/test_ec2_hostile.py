@@ -193,3 +193,37 @@ def test_soap_is_refused_honestly(live):
     answer = exchange(live.port, post(b"<soap:Envelope/>", XML))
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"SOAP is not served here yet" in answer
+
+
+def test_clients_that_do_not_take_their_answers(serve, cloud):
+    """Each thread is given a large answer that nobody reads: it is free again when the time is over."""
+    live = serve(threads=2, answer_seconds=1.0)
+    ec2 = boto3.client(
+        "ec2", region_name="eucalyptus", endpoint_url=f"http://127.0.0.1:{live.port}/",
+        aws_access_key_id="AKANN000000000000001", aws_secret_access_key="ann-secret-0123456789",
+    )  # fmt: skip
+    for _ in range(4):
+        ec2.run_instances(ImageId="emi-12345678", MinCount=1000, MaxCount=1000)
+    url = ec2.generate_presigned_url("describe_instances", HttpMethod="GET")
+    target = url.partition(f":{live.port}")[2].encode()
+    socks = []
+    for _ in range(4):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", live.port))
+        sock.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % live.port)
+        socks.append(sock)
+    time.sleep(0.3)
+    assert good(live.port) < 5
+    assert good(live.port) < 1
+    for sock in socks:
+        sock.close()
+
+
+def test_too_many_silent_connections_push_out_the_oldest(live, monkeypatch):
+    monkeypatch.setattr("euca_ec2.gate.MOST_WAITING", 5)
+    socks = [socket.create_connection(("127.0.0.1", live.port), timeout=3) for _ in range(8)]
+    assert socks[0].recv(1) == b""
+    assert good(live.port) < 1
+    for sock in socks:
+        sock.close()

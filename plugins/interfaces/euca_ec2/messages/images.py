@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..codec import FLAG, INTEGER, TEXTS, Items, out, param
+from ..fields import FLAG, INTEGER, TEXTS, Items, out, param
 from .places import FILTERS, Filter
 
 

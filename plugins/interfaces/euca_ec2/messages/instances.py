@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
 
-from ..codec import BASE64, FLAG, INTEGER, MOMENT, TEXTS, Items, Struct, needed, out, param
+from ..fields import BASE64, FLAG, INTEGER, MOMENT, TEXTS, Items, Struct, needed, out, param
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class RunInstances:
     monitoring: bool = param("Monitoring.Enabled", FLAG, False)
     keep: bool = param("DisableApiTermination", FLAG, False)
     shutdown_behavior: str = param("InstanceInitiatedShutdownBehavior", default="terminate")
+    subnet_id: str | None = param("SubnetId", default=None)
     client_token: str | None = param("ClientToken", default=None)
     ebs_optimized: bool = param("EbsOptimized", FLAG, False)
     market_type: str | None = param("InstanceMarketOptions.MarketType", default=None)

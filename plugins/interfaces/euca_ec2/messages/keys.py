@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
 
-from ..codec import BASE64, FLAG, MOMENT, TEXTS, Items, out, param
+from ..fields import BASE64, FLAG, MOMENT, TEXTS, Items, out, param
 from .places import FILTERS, Filter
 
 KEY_IDS = "2016-11-15"  # the version that has KeyPairId

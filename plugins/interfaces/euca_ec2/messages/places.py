@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..codec import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
+from ..fields import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from euca_rpc.clock import Micros
 from euca_rpc.types import InstanceStatus
 
-from ..codec import FLAG, INTEGER, MOMENT, TEXTS, Items, Made, Struct, out, param
+from ..fields import FLAG, INTEGER, MOMENT, TEXTS, Items, Made, Struct, out, param
 from .instances import State
 from .places import FILTERS, Filter
 
@@ -125,9 +125,7 @@ def instance_item(status: InstanceStatus) -> InstanceItem:
         monitoring=Monitoring(),
         private_ip_address=it.private_address or None,
         ip_address=it.public_address or None,
-        state_reason=Reason(it.reason_code or "Client.UserInitiatedShutdown", it.reason)
-        if it.reason
-        else None,
+        state_reason=Reason(it.reason_code or status.state, it.reason) if it.reason else None,
         architecture=it.architecture,
         root_device_type="instance-store",
         block_devices=(),

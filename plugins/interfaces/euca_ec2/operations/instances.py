@@ -14,6 +14,7 @@ from ..messages import instances as m
 from ..messages.keys import Done
 from ..messages.shown import SIGNATURE_TOKEN, ReservationItem, default_group, group_id, state
 from .asked import Asked, dry, image_id, instance_ids, refuse
+from .networks import subnet_id
 
 USER_DATA_LIMIT = 16 * 1024
 SERVICE_CLASSES = {None: "regular", "spot": "best_effort"}
@@ -70,7 +71,7 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
         max_count=it.max_count,
         vm_type=it.instance_type or defaults.vm_type,
         key_name=it.key_name or None,
-        zone=it.zone or None,
+        zone=_zone(asked, it),
         kernel_id=image_id(it.kernel_id, KERNEL_IMAGE) if it.kernel_id else None,
         ramdisk_id=image_id(it.ramdisk_id, RAMDISK_IMAGE) if it.ramdisk_id else None,
         user_data=it.user_data,
@@ -79,6 +80,17 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
         shutdown_behavior=it.shutdown_behavior,
         service_class=SERVICE_CLASSES[it.market_type],
     )
+
+
+def _zone(asked: Asked, it: m.RunInstances) -> str | None:
+    """Named, or the one of the subnet named."""
+    if not it.subnet_id:
+        return it.zone or None
+    for zone in asked.core.zones.describe(asked.caller):
+        if subnet_id(asked.core.cloud_id, zone.name) == it.subnet_id and it.zone in (None, "", zone.name):
+            return zone.name
+    wanted = f" in the zone {it.zone[:100]!r}" if it.zone else ""
+    raise WireError("InvalidSubnetID.NotFound", f"There is no subnet {it.subnet_id[:100]!r}{wanted}.")
 
 
 def terminate(asked: Asked, request: m.TerminateInstances) -> m.StateChanges:

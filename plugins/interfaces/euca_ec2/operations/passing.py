@@ -11,26 +11,26 @@ from ..messages.shown import group_id
 from .asked import Asked, dry
 
 
-def _none_of(code: str, what: str, named: Iterable[str]) -> None:
+def none_of(code: str, what: str, named: Iterable[str]) -> None:
     for name in named:
         raise WireError(code, f"The {what} {name[:100]!r} does not exist.")
 
 
 def addresses(asked: Asked, request: m.DescribeAddresses) -> m.DescribeAddressesAnswer:
-    _none_of("InvalidAddress.NotFound", "address", request.public_ips)
-    _none_of("InvalidAllocationID.NotFound", "allocation", request.ids)
+    none_of("InvalidAddress.NotFound", "address", request.public_ips)
+    none_of("InvalidAllocationID.NotFound", "allocation", request.ids)
     dry(request.dry_run)
     return m.DescribeAddressesAnswer()
 
 
 def volumes(asked: Asked, request: m.DescribeVolumes) -> m.DescribeVolumesAnswer:
-    _none_of("InvalidVolume.NotFound", "volume", request.ids)
+    none_of("InvalidVolume.NotFound", "volume", request.ids)
     dry(request.dry_run)
     return m.DescribeVolumesAnswer()
 
 
 def snapshots(asked: Asked, request: m.DescribeSnapshots) -> m.DescribeSnapshotsAnswer:
-    _none_of("InvalidSnapshot.NotFound", "snapshot", request.ids)
+    none_of("InvalidSnapshot.NotFound", "snapshot", request.ids)
     dry(request.dry_run)
     return m.DescribeSnapshotsAnswer()
 
@@ -44,10 +44,8 @@ def groups(asked: Asked, request: m.DescribeSecurityGroups) -> m.DescribeSecurit
     """Each account has one group, `default`, without rules of its own."""
     owner = asked.caller.account_id
     group = m.GroupItem(owner, group_id(owner), "default", "default group", ())
-    _none_of(
-        "InvalidGroup.NotFound", "security group", (name for name in request.names if name != group.name)
-    )
-    _none_of(
+    none_of("InvalidGroup.NotFound", "security group", (name for name in request.names if name != group.name))
+    none_of(
         "InvalidGroup.NotFound",
         "security group",
         (id for id in request.ids if id not in (group.id, group.name)),

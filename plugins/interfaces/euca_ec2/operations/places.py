@@ -10,6 +10,7 @@ from ..filters import matching
 from ..messages import places as m
 from ..paging import checked
 from .asked import Asked, dry
+from .networks import vpc_id
 
 VERBOSE = "verbose"  # what the original tools send as a zone name
 
@@ -120,8 +121,8 @@ _TYPE_FILTERS = {
 def describe_attributes(
     asked: Asked, request: m.DescribeAccountAttributes
 ) -> m.DescribeAccountAttributesAnswer:
-    """Only what is true here: one flat platform without VPCs.  Limits are quotas, which the core tells on refusal."""
-    have = {"supported-platforms": ("EC2",), "default-vpc": ("none",)}
+    """Limits are not among them: they are quotas, per account and per user, and the core names one when it refuses."""
+    have = {"supported-platforms": ("VPC",), "default-vpc": (vpc_id(asked.core.cloud_id),)}
     for name in request.names:
         if name not in have:
             raise EucaError(

@@ -9,10 +9,11 @@ from typing import Any
 from ..messages import images as image_messages
 from ..messages import instances as instance_messages
 from ..messages import keys as key_messages
+from ..messages import networks as network_messages
 from ..messages import passing as passing_messages
 from ..messages import places as place_messages
 from ..messages import shown as shown_messages
-from . import images, instances, keys, passing, places, shown
+from . import images, instances, keys, networks, passing, places, shown
 from .asked import Asked
 
 
@@ -47,5 +48,7 @@ ACTIONS: dict[str, Action] = {
     "DescribeVolumes": Action(passing_messages.DescribeVolumes, passing.volumes),
     "DescribeSnapshots": Action(passing_messages.DescribeSnapshots, passing.snapshots),
     "DescribeTags": Action(passing_messages.DescribeTags, passing.tags),
+    "DescribeVpcs": Action(network_messages.DescribeVpcs, networks.vpcs),
+    "DescribeSubnets": Action(network_messages.DescribeSubnets, networks.subnets),
     "DescribeSecurityGroups": Action(passing_messages.DescribeSecurityGroups, passing.groups),
 }
