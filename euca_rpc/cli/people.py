@@ -14,7 +14,7 @@ from euca_rpc.wire.files import write_atomically
 
 # what the command line tools of 1.0, boto 2, awscli and boto3 each look for
 EUCARC = """\
-# Source this:  . {directory}/eucarc
+# For the shell: what the tools of 1.0, boto, awscli and boto3 each look for.
 EUCA_KEY_DIR={directory}
 export EC2_URL={url}
 export EC2_ACCESS_KEY='{access_key}'
