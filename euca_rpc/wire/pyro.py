@@ -58,9 +58,13 @@ class _Plain(serializers.MsgpackSerializer):  # type: ignore[misc]
         return _packed([obj, method, vargs, kwargs])
 
     def loads(self, data: Any) -> Any:
-        value = _unpacked(data)
-        if isinstance(value, dict) and value.keys() == {"error"}:  # a result is always wrapped: see `invoke`
-            return EucaError.from_wire(value["error"])
+        """An answer; errors are in the only place where one can be, since a result is always wrapped."""
+        try:
+            value = _unpacked(data)
+            if isinstance(value, dict) and value.keys() == {"error"}:
+                return EucaError.from_wire(value["error"])
+        except (EucaError, AttributeError, TypeError, ValueError):
+            raise errors.ProtocolError("an answer that cannot be read") from None
         return value
 
     def loadsCall(self, data: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from euca_rpc.errors import EucaError
 from euca_rpc.wire import contracts, pyro
 from euca_rpc.wire.pki import PeerName
+from euca_rpc.wire.serving import Offer
 
 NODE = "euca.node.open.host1"
 
@@ -23,6 +24,15 @@ def test_a_call_brings_its_value_and_tells_the_servant_who_called(remote) -> Non
 
 def test_no_field_of_a_message_says_who_calls(remote) -> None:
     assert remote.call(NODE, "report", {"peer": "cloud"})["caller"] == "cluster controller open"
+
+
+def test_not_even_a_servant_that_takes_anything_is_told_by_a_message_who_calls() -> None:
+    class Takes:
+        def report(self, **anything: object) -> dict[str, object]:
+            return anything
+
+    offer = Offer(NODE, Takes(), contracts.BY_OBJECT)
+    assert offer.answer(PeerName("cluster", "open"), "report", {"peer": "cloud", "a": 1}, [1, 1]) == {"a": 1}
 
 
 def test_an_error_keeps_symbol_sentence_and_facts_and_loses_its_private_part(remote) -> None:
@@ -199,9 +209,12 @@ def test_one_remote_serves_many_threads(remote) -> None:
 
     def ask(number: int) -> None:
         for _ in range(20):
-            answer = remote.call(NODE, "report", {"known": number})
-            if answer["known"] != number:
-                wrong.append(answer)
+            try:
+                answer = remote.call(NODE, "report", {"known": number})
+            except Exception as error:
+                wrong.append(error)
+            else:
+                wrong.extend([answer] if answer["known"] != number else [])
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(16)]
     for thread in threads:
