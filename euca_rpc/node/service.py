@@ -186,23 +186,25 @@ class NodeService:
                 raise _old(instance_id, generation, record.generation, "was stopped")
             self._later.pop(instance_id, None)  # asked again: try now
             return
+        objection = self._objection(spec, record)
+        if objection is not None and record is not None and record.seen in (Seen.RUNNING, Seen.PREPARING):
+            raise objection  # what is under way goes on
         self._save(
             Record(
                 spec=spec,
                 generation=generation,
                 reboots=max(spec.reboots, record.reboots if record else 0),
                 want=Intent.RUNNING,
-                seen=Seen.PREPARING,
-                settled=False,
+                seen=Seen.PREPARING if objection is None else Seen.FAILED,
+                settled=objection is not None,
+                detail="" if objection is None else objection.sentence,
                 private_address=spec.private_address,
                 public_address=spec.public_address,
                 since=self._clock.now(),
             )
         )
-        reason = self._objection(spec, record)
-        if reason is not None:
-            self._fail(instance_id, generation, reason.sentence)
-            raise reason
+        if objection is not None:
+            raise objection
         self._crash("accepted")
 
     def _objection(self, spec: MachineSpec, before: Record | None) -> EucaError | None:
@@ -467,6 +469,8 @@ class NodeService:
                     or self._changed_at.get(instance_id, 0) > changes
                 ):
                     continue  # it changed while we looked: the next look tells
+                if record.want == Intent.STOPPED and not record.settled:
+                    continue  # it may still run as an older generation; the stop to come finds out
                 domain = ours.get(instance_id)
                 same = domain is not None and domain.mark and domain.mark.generation == record.generation
                 seen = see(record, domain if same else None, facts.boot_id, now)
