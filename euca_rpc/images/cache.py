@@ -3,8 +3,8 @@
     DIRECTORY/SHA256         complete and verified when it was fetched; read-only; its mtime is when it was last used
     DIRECTORY/SHA256.part    a download under way or interrupted: the next `fetch` of it goes on where it ended
 
-In use is what `keep` names (the bases of overlays that exist) and what is held while an overlay is being made.  When
-the limit is reached the least recently used go; when all that is there is in use, or the disk is full, the fetch is
+In use is what `keep` names, what has a hard link elsewhere (the bases of overlays: evicting them would free nothing),
+what is held, and for half a minute what `fetch` handed out, since its caller has not linked it yet.  When the limit is reached the least recently used go; when all that is there is in use, or the disk is full, the fetch is
 refused with the sentence that says so.  Threads: the callers' own.
 """
 
@@ -17,11 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from euca_rpc.clock import Clock
+from euca_rpc.clock import SECOND, Clock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.images.blobs import is_sha256
 from euca_rpc.types import BlobRef
 
+GRACE = 30 * SECOND
 SPARE = 64 << 20  # bytes of the file system that images never take
 
 Download = Callable[[BlobRef, Path], None]  # `client.download` with a context: resumes, verifies, renames
@@ -45,11 +46,14 @@ class ImageCache:
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
         self._held: Counter[str] = Counter()
+        self._handed: dict[str, Micros] = {}
         self._coming: dict[str, int] = {}  # bytes of downloads under way
 
     def fetch(self, ref: BlobRef) -> Path:
-        """The verified file.  It may be evicted later unless `keep` names it: make the overlay inside `holding`."""
+        """The verified file.  Link it or use it up within half a minute, or use it inside `holding`."""
         with self.holding(ref) as path:
+            with self._lock:
+                self._handed[ref.sha256] = self._clock.monotonic()
             return path
 
     @contextlib.contextmanager
@@ -84,7 +88,7 @@ class ImageCache:
 
     def contents(self) -> dict[str, int]:
         """sha256 → bytes of what is complete."""
-        return {path.name: size for path, size, _ in self._files() if is_sha256(path.name)}
+        return {path.name: size for path, size, _, _ in self._files() if is_sha256(path.name)}
 
     # ------------------------------------------------------------------------------------------------ details
     def _ensure(self, ref: BlobRef) -> Path:
@@ -108,22 +112,24 @@ class ImageCache:
         with self._lock:
             files = self._files()
             partial = {
-                path.name.removesuffix(".part"): size for path, size, _ in files if path.suffix == ".part"
+                path.name.removesuffix(".part"): size for path, size, _, _ in files if path.suffix == ".part"
             }
             # A download under way counts with all its bytes, however many of them are here by now.
             taken = sum(
-                size for path, size, _ in files if path.name.removesuffix(".part") not in self._coming
+                size for path, size, _, _ in files if path.name.removesuffix(".part") not in self._coming
             )
             taken += sum(self._coming.values())
             missing = ref.bytes - partial.get(ref.sha256, 0)
             excess = taken + missing - self._limit
             booked = sum(size - partial.get(sha256, 0) for sha256, size in self._coming.items())
             short = missing + booked + SPARE - self._free()
-            in_use = self._keep() | set(self._held)
-            for path, size, _ in sorted(files, key=lambda file: file[2]):
+            since = self._clock.monotonic() - GRACE
+            self._handed = {sha256: at for sha256, at in self._handed.items() if at > since}
+            in_use = self._keep() | set(self._held) | set(self._handed)
+            for path, size, _, links in sorted(files, key=lambda file: file[2]):
                 if excess <= 0 and short <= 0:
                     break
-                if path.name.removesuffix(".part") not in in_use:
+                if links == 1 and path.name.removesuffix(".part") not in in_use:
                     path.unlink(missing_ok=True)
                     excess -= size
                     short -= size
@@ -144,13 +150,13 @@ class ImageCache:
                 )
             self._coming[ref.sha256] = ref.bytes
 
-    def _files(self) -> list[tuple[Path, int, int]]:
-        """(path, bytes, last used) of all that is there."""
+    def _files(self) -> list[tuple[Path, int, int, int]]:
+        """(path, bytes, last used, hard links) of all that is there."""
         found = []
         for path in self.directory.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                found.append((path, status.st_size, status.st_mtime_ns))
+                found.append((path, status.st_size, status.st_mtime_ns, status.st_nlink))
         return found
 
     def _free(self) -> int:

@@ -14,7 +14,6 @@ and the receipt is the only thing the cloud controller believes when the image i
 from __future__ import annotations
 
 import json
-import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +25,10 @@ from euca_rpc.clock import HOUR, Clock
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
 from euca_rpc.images.blobs import CHUNK, Blobs, Upload
-from euca_rpc.images.inspection import Limits, check_declared, inspect
+from euca_rpc.images.inspection import check_declared, inspect
 from euca_rpc.images.porch import PorchServer
+from euca_rpc.images.qcow2 import USUAL, Limits
+from euca_rpc.images.ranges import byte_range, content_begin
 from euca_rpc.wire.contracts import ADMIN, NODE
 
 RECEIPT_LASTS = HOUR
@@ -74,7 +75,7 @@ class ImageServer:
         host: str,
         port: int,
         clock: Clock,
-        limits: Limits = Limits(),  # noqa: B008
+        limits: Limits = USUAL,
         threads: int = 16,
     ) -> None:
         if context.verify_mode is not ssl.CERT_REQUIRED:
@@ -295,20 +296,3 @@ def _read(path: Path, begin: int, end: int, connection: Any) -> Iterator[bytes]:
             yield chunk  # comes back when it was sent
             begin += len(chunk)
             connection.moved += len(chunk)
-
-
-def byte_range(text: str, size: int) -> tuple[int, int] | None:
-    """(begin, end) of a single range, cut to the size; None for none, or for several, which may be ignored."""
-    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", text.replace(" ", ""))
-    if found is None or not (found[1] or found[2]):
-        return None
-    if not found[1]:
-        return max(0, size - int(found[2])), size
-    return int(found[1]), min(size, int(found[2]) + 1 if found[2] else size)
-
-
-def content_begin(text: str) -> int:
-    found = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)", text)
-    if text and found is None:
-        raise EucaError("parameter_invalid", "Content-Range must look like: bytes 1000-1999/2000")
-    return int(found[1]) if found else 0

@@ -30,6 +30,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.images import newc
 
 DISK_MEGABYTES = 16
+EPOCH = 1_700_000_000  # every time stamp in it
 READY = "euca test image ready"
 
 # In the order of need; what they depend on is loaded first.  isofs reads the seed, button and evdev the power button.
@@ -202,6 +203,8 @@ def lay_out(tree: Path, busybox: Path) -> None:
 def make_disk(tree: Path, disk: Path) -> None:
     """4 KiB blocks: such a file system of 16 MB can be grown to terabytes, one of 1 KiB blocks cannot."""
     fixed = "11e0ca00-0000-4000-8000-000000000001"
+    for path in (tree, *tree.rglob("*")):
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
     options = f"root_owner=0:0,hash_seed={fixed},lazy_itable_init=0"
     run(
         [
@@ -221,7 +224,7 @@ def make_disk(tree: Path, disk: Path) -> None:
 
 def run(command: list[str]) -> None:
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    environment = {**os.environ, "PATH": search, "E2FSPROGS_FAKE_TIME": "1700000000", "LC_ALL": "C"}
+    environment = {**os.environ, "PATH": search, "E2FSPROGS_FAKE_TIME": str(EPOCH), "LC_ALL": "C"}
     program = shutil.which(command[0], path=search)
     if program is None:
         raise missing(f"no {command[0]}", "e2fsprogs")
@@ -245,7 +248,6 @@ def place(tree: Path, source: Path, name: str) -> None:
     if not target.exists():
         shutil.copyfile(source, target)
         target.chmod(0o755)
-        os.utime(target, (0, 0))
 
 
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:

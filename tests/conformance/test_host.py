@@ -18,6 +18,7 @@ import pytest
 
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
+from euca_rpc.host.settings import CONSOLE_BACKUPS, CONSOLE_BYTES
 from euca_rpc.images.test_image import READY, TestImage, build
 
 pytestmark = [
@@ -93,7 +94,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> TestImage:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LibvirtHost]:
-    made = LibvirtHost(tmp_path / "hosts" / "one", "one", [["sleep", "1000"]])
+    made = LibvirtHost(
+        tmp_path / "hosts" / "one", "one", [["sleep", "1000"], ["sh", "-c", "echo x >> starts; exit 1"]]
+    )
     yield made
     made.kill()
 
@@ -109,6 +112,12 @@ def test_a_guest_survives_libvirtd_and_ends_with_its_host(
     assert READY in guest.console.read_text()
     qemu = processes(str(host.directory), "qemu-system")
     assert len(qemu) == 1
+
+    # what a guest writes to its console does not fill the host
+    guest.ssh("head -c 700000 /dev/zero | tr '\\0' x > /dev/ttyS0; echo the end > /dev/ttyS0")
+    eventually(lambda: check("the end" in guest.console.read_text()), within=10)
+    kept = sum(path.stat().st_size for path in tmp_path.glob("console.log*"))
+    assert kept <= (CONSOLE_BACKUPS + 1) * CONSOLE_BYTES
 
     # libvirtd dies: the guest does not notice, the next libvirtd knows it
     before = float(guest.ssh("cat /proc/uptime").split()[0])
@@ -147,6 +156,9 @@ def test_another_process_may_take_over_and_commands_come_back(host: LibvirtHost)
     first = child(host, "sleep")
     os.kill(first, signal.SIGKILL)
     eventually(lambda: check(child(host, "sleep") != first), within=5)
+
+    time.sleep(1.5)  # the other one fails at once, each time: 0.1, 0.2, 0.4, 0.8 s between its starts
+    assert 3 <= len((host.directory / "starts").read_text().split()) <= 6
 
     same = LibvirtHost(host.directory, host.name)
     assert same.init_pid == host.init_pid

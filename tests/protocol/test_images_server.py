@@ -7,8 +7,11 @@ import http.client
 import io
 import json
 import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +26,8 @@ from euca_rpc.clock import HOUR, SECOND, SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.images import client, porch, tickets
 from euca_rpc.images.blobs import Blobs
-from euca_rpc.images.inspection import Limits
+from euca_rpc.images.cache import ImageCache
+from euca_rpc.images.qcow2 import Limits
 from euca_rpc.images.server import ImageServer
 from euca_rpc.types import BlobRef
 from euca_rpc.wire.pki import Authority, Identity, PeerName, read_certificate
@@ -167,6 +171,42 @@ def test_a_broken_download_goes_on_where_it_ended(world: World, tmp_path: Path) 
     client.download(world.ref(), context, tmp_path / "copy", lambda done, of: steps.append(done))
     assert (tmp_path / "copy").read_bytes() == DISK
     assert steps[0] > 3_000_000
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from euca_rpc.images.client import download
+from euca_rpc.types import BlobRef
+from euca_rpc.wire.pki import Identity
+from euca_rpc.wire.tls import Contexts
+identity, to, *ref = sys.argv[1:]
+def die(done, of):
+    if done > of // 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+size = int(ref[2])
+ref = BlobRef(ref[0], ref[1], size, size, "raw", ref[3], ref[4])
+download(ref, Contexts(Identity.load(Path(identity))).client, Path(to), die)
+"""
+
+
+def test_a_cache_goes_on_with_what_a_killed_process_had_fetched(world: World, tmp_path: Path) -> None:
+    ref, contexts = world.ref(), world.contexts(NODE1)
+    facts = (ref.image_id, ref.sha256, str(ref.bytes), ref.url, ref.ticket)
+    command = [sys.executable, "-c", KILLED, str(contexts.identity.directory), str(tmp_path / SHA256), *facts]
+    assert subprocess.run(command, timeout=30).returncode == -signal.SIGKILL
+    left = (tmp_path / f"{SHA256}.part").stat().st_size
+    assert 0 < left < len(DISK)
+    steps: list[int] = []
+
+    def fetch(ref: BlobRef, to: Path) -> None:
+        client.download(ref, contexts.client, to, lambda done, of: steps.append(done))
+
+    cache = ImageCache(tmp_path, fetch, len(DISK), CLOCK)
+    assert cache.contents() == {}
+    assert cache.fetch(ref).read_bytes() == DISK
+    assert steps[0] > left
+    assert cache.contents() == {SHA256: len(DISK)}
 
 
 def test_damaged_bytes_are_thrown_away(world: World, tmp_path: Path) -> None:

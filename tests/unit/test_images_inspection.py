@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from euca_rpc.errors import EucaError
-from euca_rpc.images.inspection import Limits, inspect
+from euca_rpc.images.inspection import inspect
+from euca_rpc.images.qcow2 import Limits
 
 
 def beside(name: str) -> ModuleType:
