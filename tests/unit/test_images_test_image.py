@@ -93,7 +93,7 @@ def test_its_three_files_pass_inspection(image: TestImage) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_whoever_builds_it_everything_in_it_is_roots() -> None:
+def test_whoever_builds_it_everything_in_it_is_roots(image: TestImage) -> None:
     place = Path("/tmp") / f"image-{os.getpid()}"
     place.mkdir()
     try:
@@ -111,6 +111,7 @@ def test_whoever_builds_it_everything_in_it_is_roots() -> None:
         built = TestImage(place / "disk.raw", place / "kernel", place / "ramdisk", "x86_64")
         for name in ("/", "/root", "/etc/shadow", "/bin/busybox", "/bin/sh", "/etc/euca/start"):
             assert "User:     0   Group:     0" in debugfs(built, f"stat {name}"), name
+        assert built.disk.read_bytes() == image.disk.read_bytes()
     finally:
         shutil.rmtree(place)
 
