@@ -150,7 +150,8 @@ class Caller(ABC):
         with self._lock:
             idle = self._idle.setdefault(name, [])
             idle.append(kept)
-            surplus = idle.pop(0) if len(idle) > IDLE_LINES else None
+            stale = len(idle) > IDLE_LINES or kept.since - idle[0].since > IDLE_S
+            surplus = idle.pop(0) if stale else None
         if surplus:
             surplus.line.hang_up()
 

@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from euca_rpc.errors import EucaError
 from euca_rpc.wire.tls import Address, at
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 5.0  # a handshake takes two round trips; a loaded host far less than this
 FAREWELL_S = 0.5
+_REFUSED = "refused a connection from %s to port %d: %s"
 PENDING = 200  # without a certificate: more than a site has daemons, fewer than a process has descriptors
 
 
@@ -89,7 +91,14 @@ class Listener:
 
     def start(self) -> None:
         family = socket.AF_INET6 if ":" in self._bind[0] else socket.AF_INET
-        listening = socket.create_server(self._bind, family=family, backlog=1024)
+        try:
+            listening = socket.create_server(self._bind, family=family, backlog=1024)
+        except OSError as error:
+            raise EucaError(
+                "config_invalid",
+                f"cannot listen on {at(self._bind)}: {error.strerror}; is the daemon running already, or is address"
+                " or port of another's?",
+            ) from None
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the accepted ones inherit it
         self.port = listening.getsockname()[1]
         self._socket = listening
@@ -163,7 +172,10 @@ class Listener:
             sock.do_handshake()
             held = Held(sock, address, self._name_of(sock))
         except Exception as error:  # whatever strangers can provoke ends with their connection
-            log.info("refused %s on port %d: %s", at(address), self.port, error)
+            foreign = isinstance(
+                error, ssl.SSLCertVerificationError | EucaError
+            )  # the rest is scanners and timeouts
+            log.log(logging.WARNING if foreign else logging.INFO, _REFUSED, at(address), self.port, error)
             if isinstance(error, ssl.SSLError) and sock is not None:
                 _let_read(sock)
             (sock or plain).close()

@@ -34,7 +34,7 @@ class Settings:
     address: str | None = None  # to listen on
     port: int | None = None
     storage: str = "names.sqlite"  # relative to the cloud's home
-    connections: int = 256  # at once; the longest idle one is closed for a new one
+    connections: int = 1024  # at once; the longest idle one is closed for a new one
 
 
 def read_settings(path: Path) -> Settings:
@@ -66,7 +66,7 @@ class NameServer:
         storage_path: Path,
         *,
         revoked: Revoked = nothing_revoked,
-        connections: int = 256,
+        connections: int = 1024,
     ) -> None:
         name = contracts.object_name(contracts.NAMESERVER)
         self.endpoint = Endpoint(

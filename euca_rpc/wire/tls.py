@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 
 from euca_rpc.clock import Micros, SystemClock, moment
 from euca_rpc.errors import EucaError
@@ -91,6 +92,7 @@ def connect(
 ) -> ssl.SSLSocket:
     """A checked connection to ``expected``; every failure is an EucaError that names it, the address and the moment."""
     asked = f"{expected.object_name} at {at(address)}"
+    deadline = time.monotonic() + timeout
     try:
         plain = socket.create_connection(address, timeout)
     except OSError as error:
@@ -100,6 +102,7 @@ def connect(
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plain.settimeout(max(0.01, deadline - time.monotonic()))
         sock = contexts.client.wrap_socket(plain)
     except OSError as error:
         plain.close()

@@ -19,6 +19,7 @@ import pytest
 import serpent
 from Pyro5 import config, protocol, serializers
 
+from euca_rpc.errors import EucaError
 from euca_rpc.wire import listener, pyro
 from euca_rpc.wire.pki import PeerName
 from euca_rpc.wire.tls import Contexts
@@ -307,6 +308,13 @@ def test_one_peer_that_holds_all_it_may_keeps_no_other_out(cloud, servant) -> No
     for thread in threads:
         thread.join(5)
     assert len(errors) == 4, "the others were turned away, not kept waiting"
+
+
+def test_a_port_that_is_taken_is_said_so(cloud, servant, endpoint) -> None:
+    with pytest.raises(
+        EucaError, match=rf"cannot listen on 127\.0\.0\.1:{endpoint.port}: Address already in use"
+    ):
+        cloud.endpoint(servant, port=endpoint.port)
 
 
 def test_stop_leaves_no_thread_behind(cloud, servant) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -55,13 +56,16 @@ def test_a_server_of_a_foreign_authority_with_the_same_names_is_not_believed(
 
 
 def test_a_caller_of_a_foreign_authority_with_the_same_names_is_not_believed(
-    cloud, other_cloud, endpoint, servant
+    cloud, other_cloud, endpoint, servant, caplog
 ) -> None:
     theirs = other_cloud.identity(CLUSTER)
     (theirs.directory / "ca.pem").write_bytes(cloud.authority.ca_pem)  # it trusts us, we do not trust it
     error = refusal(cloud.remote(endpoint, identity=Identity.load(theirs.directory)))
     assert "refuses our certificate as cluster controller open" in error.sentence
     assert servant.calls == []
+    assert re.search(
+        r"refused a connection from 127\.0\.0\.1:\d+ to port \d+: .*certificate verify failed", caplog.text
+    )
 
 
 def test_a_certificate_of_the_same_authority_for_another_cloud_is_not_believed(cloud, servant) -> None:
