@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-TRY = 6.0  # seconds
+TRY = 4.0  # seconds
 ANSWER = 0x31
 COUNT = 200_000_000
 BOOT_SECTOR = (

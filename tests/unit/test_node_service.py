@@ -445,3 +445,51 @@ def test_a_domain_of_another_node_is_not_touched(host: Host) -> None:
     assert "belongs to node west/two" in machine["detail"]
     host.ask("absent", item())
     assert host.history() == [("start", ID, 1)]
+
+
+def test_a_look_before_the_stop_of_a_later_generation_does_not_settle_it(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.boot()
+    host.ask("stop", item(2), settle=False)
+    host.carrier.jobs.clear()
+    host.boot().step()  # looks first: what runs is generation 1, what is to stop is 2
+    host.carrier.settle()
+    assert host.seen() == ("stopped", 2, End.ASKED)
+    assert host.history() == [("start", ID, 1), ("stop", ID, 1)]
+
+
+def test_a_look_that_began_before_a_start_does_not_end_the_machine(host: Host) -> None:
+    host.node.report()  # type: ignore[union-attr]
+    look = host.hypervisor.domains
+
+    def domains() -> Any:
+        host.hypervisor.domains = look  # type: ignore[method-assign]
+        listed = look()
+        host.ask("ensure", spec())
+        return listed
+
+    host.ask("ensure", spec(instance_id="i-0000000b"))
+    host.hypervisor.domains = domains  # type: ignore[method-assign]
+    host.report()
+    assert host.seen() == ("running", 1, "")
+
+
+def test_a_look_that_began_before_a_restart_does_not_end_the_new_generation(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.ask("stop", item())
+    look = host.hypervisor.domains
+
+    def domains() -> Any:
+        host.hypervisor.domains = look  # type: ignore[method-assign]
+        listed = look()
+        host.ask("ensure", spec(2))
+        return listed
+
+    host.hypervisor.domains = domains  # type: ignore[method-assign]
+    assert host.seen() == ("running", 2, "")
+
+
+def test_a_refused_start_leaves_what_runs_alone(host: Host) -> None:
+    host.ask("ensure", spec())
+    assert host.ask("ensure", spec(2, fresh=True)) == ["state_conflict"]
+    assert host.seen() == ("running", 1, "")

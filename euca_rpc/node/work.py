@@ -1,0 +1,192 @@
+"""What a node controller does: one job at a time per instance, handed to the carrier, until its record is settled.
+
+The middle of three layers (state ◄── work ◄── service).  `_pursue` looks at the record alone, so a first attempt, a
+repetition, a retry and a restart of the daemon all take the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from euca_rpc.carrier import Answer
+from euca_rpc.clock import SECOND, Micros, moment
+from euca_rpc.errors import EucaError
+from euca_rpc.node.machine import Superseded, prepare
+from euca_rpc.node.observed import see
+from euca_rpc.node.state import NodeState
+from euca_rpc.types import End, Intent, Seen
+
+RETRY = 5 * SECOND
+CURABLE = ("unreachable", "unavailable")
+
+
+class NodeWork(NodeState):
+    def step(self) -> Micros | None:
+        """What is due: a look after a hint, left-over work, attempts to repeat, tombstones to forget."""
+        if self._hint or not self._looked:
+            self._hint = False
+            try:
+                self._look()
+            except EucaError:
+                self._hint = True
+                return self._clock.now() + RETRY
+        with self._lock:
+            before = self._last
+            changed = self._compose() is not before
+            left = [i for i, r in self._machines.items() if not r.settled] + list(self._removing)
+            self._forget_old()
+        for instance_id in left:
+            self._pursue(instance_id)
+        if changed:
+            self._poke()
+        with self._lock:
+            return min(self._later.values(), default=None)
+
+    def _pursue(self, instance_id: str) -> None:
+        """Do what is left to do for this instance, unless it is being done or was tried a moment ago."""
+        with self._lock:
+            if self._busy.get(instance_id) or self._later.get(instance_id, 0) > self._clock.now():
+                return
+            self._later.pop(instance_id, None)
+            record = self._machines.get(instance_id)
+            job: Callable[[], Any]
+            if instance_id in self._removing:
+                job = lambda: self._remove(instance_id)
+            elif record is None or record.settled or not self._looked:
+                return
+            elif record.want == Intent.STOPPED:
+                job = lambda: self._stop(instance_id, record.generation)
+            else:
+                job = lambda: self._run(instance_id, record.generation)
+            self._hand_over(instance_id, job, self._after)
+
+    def _hand_over(
+        self, instance_id: str, job: Callable[[], Any], after: Callable[[str, EucaError | None], None]
+    ) -> None:
+        self._busy[instance_id] = self._busy.get(instance_id, 0) + 1
+
+        def answered(answer: Answer) -> None:
+            with self._lock:
+                self._busy[instance_id] = max(0, self._busy.get(instance_id, 0) - 1)
+                if not self._busy[instance_id]:
+                    del self._busy[instance_id]
+                after(instance_id, answer.error)
+            self._pursue(instance_id)  # something newer may have been recorded meanwhile
+            self._poke()
+            self.wake()
+
+        self._carrier.run(instance_id, job, answered)
+
+    # ------------------------------------------------------------------------------------------------ the jobs
+    def _run(self, instance_id: str, generation: int) -> None:
+        record = self._wanted(instance_id, generation)
+        if record is None:
+            return
+        mark = self._mark(instance_id, generation)
+        if record.started:  # asked before the daemon went away: it may run, or have ended
+            for domain in self._hypervisor.domains():
+                if domain.mark == mark:
+                    with self._lock:
+                        seen = see(record, domain, self._hypervisor.facts().boot_id, self._clock.now())
+                        self._save(replace(seen, settled=True))
+                    return
+        elif generation > 1:
+            self._hypervisor.stop(replace(mark, generation=generation - 1))
+        folder = self._records.folder(instance_id)
+        try:
+            plan = prepare(
+                record.spec,
+                mark,
+                folder,
+                self._disks,
+                self._network,
+                lambda: self._wanted(instance_id, generation) is not None,
+                self._crash,
+            )
+        except Superseded:
+            return
+        boot_id = self._hypervisor.facts().boot_id
+        with self._lock:
+            record = self._wanted(instance_id, generation)
+            if record is None:
+                return
+            self._save(replace(record, started=True, boot_id=boot_id))
+        self._crash("start-recorded")
+        self._hypervisor.start(plan)
+        self._crash("started")
+        addresses = self._network.observe(record.spec)
+        with self._lock:
+            record = self._machines[instance_id]
+            self._save(
+                replace(
+                    record,
+                    seen=Seen.RUNNING,
+                    end="",
+                    detail="",
+                    settled=record.want == Intent.RUNNING,
+                    private_address=addresses.private,
+                    public_address=addresses.public,
+                    since=self._clock.now(),
+                )
+            )
+
+    def _stop(self, instance_id: str, generation: int) -> None:
+        self._hypervisor.stop(self._mark(instance_id, generation))
+        self._crash("stopped")
+        with self._lock:
+            record = self._machines.get(instance_id)
+            if record is None or record.want != Intent.STOPPED or record.generation != generation:
+                return
+            known = record.seen == Seen.STOPPED and record.end != ""  # it had ended before: that reason stays
+            record = replace(record, settled=True, since=record.since if known else self._clock.now())
+            if self._disks.root(self._records.folder(instance_id)) is None:
+                record = replace(record, seen=Seen.FAILED, detail="It was stopped before it had a disk.")
+            elif not known:
+                record = replace(record, seen=Seen.STOPPED, end=End.ASKED, detail="")
+            self._save(record)
+
+    def _remove(self, instance_id: str) -> None:
+        with self._lock:
+            tombstone = self._tombstones[instance_id]
+        self._hypervisor.stop(self._mark(instance_id, tombstone.generation))
+        self._crash("undefined")
+        self._network.absent(instance_id)
+        self._records.remove(tombstone)
+        self._crash("deleted")
+        with self._lock:
+            self._drop(instance_id)
+            if self._tombstones[instance_id] == tombstone:
+                self._removing.discard(instance_id)
+
+    # --------------------------------------------------------------------------------------- after a job
+    def _after(self, instance_id: str, error: EucaError | None) -> None:
+        record, removing = self._machines.get(instance_id), instance_id in self._removing
+        if error is None or not (removing or (record is not None and not record.settled)):
+            return
+        if (
+            record is not None
+            and not removing
+            and record.want == Intent.RUNNING
+            and error.symbol not in CURABLE
+        ):
+            self._fail(instance_id, record.generation, error.sentence)
+            return
+        self._later[instance_id] = self._clock.now() + RETRY
+        if record is not None and record.detail != error.sentence:
+            self._save(replace(record, detail=error.sentence))
+
+    def _after_reset(self, instance_id: str, error: EucaError | None) -> None:
+        record = self._machines.get(instance_id)
+        if error is not None and record is not None:
+            at = moment(self._clock.now())
+            self._save(
+                replace(record, detail=f"Reset {record.reboots} asked at {at} failed: {error.sentence}")
+            )
+
+    def _fail(self, instance_id: str, generation: int, sentence: str) -> None:
+        record = self._machines.get(instance_id)
+        if record is not None and record.generation == generation:
+            now = self._clock.now()
+            self._save(replace(record, seen=Seen.FAILED, detail=sentence, settled=True, since=now))
