@@ -84,16 +84,26 @@ class Gathered:
 
 
 class Written(io.RawIOBase):
-    """What cheroot writes to: straight to the socket, each write whole."""
+    """What cheroot writes to: small writes are gathered, so that head and body of an answer leave together."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.bytes_written = 0
+        self._held = b""
 
     def write(self, data: Any) -> int:
-        self.socket.sendall(data)
+        if len(self._held) + len(data) <= 65536:
+            self._held += data
+        else:
+            self.flush()
+            self.socket.sendall(data)
         self.bytes_written += len(data)
         return len(data)
+
+    def flush(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self.socket.sendall(held)
 
 
 def makefile(sock: socket.socket, mode: str = "rb", _size: int = -1) -> Gathered | Written:

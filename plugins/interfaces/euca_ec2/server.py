@@ -34,6 +34,10 @@ Environ = dict[str, Any]
 
 
 class _HttpRequest(cheroot_server.HTTPRequest):
+    def respond(self) -> None:
+        super().respond()
+        self.conn.wfile.flush()
+
     def simple_response(self, status: Any, msg: str = "") -> None:
         """cheroot's own refusals: with a Date, and the connection closed, because its state is unknown."""
         self.close_connection = True
@@ -43,6 +47,7 @@ class _HttpRequest(cheroot_server.HTTPRequest):
             f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self.conn.wfile.write(head.encode("latin-1") + body)
+        self.conn.wfile.flush()
 
 
 class _Connection(cheroot_server.HTTPConnection):
@@ -80,7 +85,13 @@ class _Tls(Adapter):
     def __init__(self, certificate: str, key: str) -> None:
         super().__init__(certificate, key)
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(certificate, key)
+        try:
+            self.context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise EucaError(
+                "config_invalid",
+                f"The EC2 interface cannot use the certificate {certificate} with the key {key}: {error}.",
+            ) from error
 
     def wrap(self, sock: Any) -> tuple[Any, Environ]:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -176,7 +187,8 @@ class _Listener:
     def stop(self) -> None:
         self.server.stop()
         self.server.gate.stop()
-        self.thread.join(5)
+        if self.thread.is_alive():
+            self.thread.join(5)
 
 
 class Ec2Interface:
@@ -192,13 +204,17 @@ class Ec2Interface:
         self._listeners: list[_Listener] = []
 
     def start(self) -> None:
-        listeners = [_Listener(self.endpoint, self.settings.port, tls=False)]
-        self.port = listeners[0].port
-        self._listeners = listeners
-        if self.settings.https_port >= 0:
-            listeners.append(_Listener(self.endpoint, self.settings.https_port, tls=True))
-            self.https_port = listeners[1].port
-        for listener in listeners:
+        """Serves when it returns, or has left nothing behind."""
+        try:
+            self._listeners.append(_Listener(self.endpoint, self.settings.port, tls=False))
+            self.port = self._listeners[0].port
+            if self.settings.https_port >= 0:
+                self._listeners.append(_Listener(self.endpoint, self.settings.https_port, tls=True))
+                self.https_port = self._listeners[1].port
+        except BaseException:
+            self.stop()
+            raise
+        for listener in self._listeners:
             listener.start()
         if not _is_loopback(self.settings.host):
             log.warning(
