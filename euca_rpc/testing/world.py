@@ -1,0 +1,335 @@
+"""A whole cloud in one process, on simulated time, out of the real parts.
+
+    clients ─► cloud controller ─► carrier that loses and delays ─► cluster controllers ─► … ─► node controllers
+               a real store, files     (`network`)                                                simulated hypervisor
+
+What is swapped is the clock, the ids, what drives the journal (the caller's own time) and the carrier; everything else
+is the code that the daemons run.  A process that is killed leaves what is on disk and nothing else; the next one of the
+same name starts from there, through the same constructors as a daemon.  One seed gives one history, always the same.
+
+On one core of the machine that this was written on, a world of 2 zones with 2 nodes each, busy clients and faults all
+the while passes about 1,500 simulated seconds in a real one (`World.speed`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from euca_rpc.clock import SECOND, ManualClock
+from euca_rpc.cloud import accounts, admin, bootstrap, nodes
+from euca_rpc.cloud.admin import Context
+from euca_rpc.cloud.changes import Outcome, Put
+from euca_rpc.cloud.controller import CloudController, Settings, open_view
+from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.launch import AddressPool
+from euca_rpc.cloud.placement import EnginePlacer
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.cloud.specs import Blobs
+from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.view import View
+from euca_rpc.cluster.service import ClusterService
+from euca_rpc.ids import SeededIds, node_id
+from euca_rpc.node.capacity import OfferSettings
+from euca_rpc.node.machine import NoDisks
+from euca_rpc.node.network import NoNetwork
+from euca_rpc.node.service import NodeService
+from euca_rpc.node.simulated import SimulatedHypervisor
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.isolation import Inline
+from euca_rpc.policy.loader import load
+from euca_rpc.policy.values import Launch, LaunchClass, Placement
+from euca_rpc.testing import checks
+from euca_rpc.testing.clients import Clients
+from euca_rpc.testing.history import Broken, History, Host
+from euca_rpc.testing.network import Network
+from euca_rpc.testing.timeline import Killed, Process, Timeline
+from euca_rpc.types import BlobRef, Caller, Image, Size
+from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
+
+IMAGE = "emi-00000001"
+OFFER = Size(4, 1536, 80)
+# between these points of a job nothing is locked: others may get their turn there
+OPEN_POINTS = {"disk-made", "network-ready", "start-recorded", "started", "stopped", "undefined", "deleted"}
+_policies = lru_cache(maxsize=1)(lambda: load(["greedy", "round_robin", "least_full"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    zones: int = 2
+    nodes: int = 2
+    policy: str = "greedy"
+    quota: int = 9  # instances per account: less than there is room for
+
+
+class NoTrust:
+    """No certificates in here; who may call whom is tested on the wire."""
+
+    def token(self, role: str, zone: str, host: str) -> str:
+        return "token"
+
+    def revoke(self, role: str, zone: str, host: str) -> None:
+        return
+
+    def revoked(self) -> list[str]:
+        return []
+
+    def renew(self, role: str, zone: str, host: str, request_pem: str) -> str:
+        return request_pem
+
+
+class NoImages:
+    def fetch(self, ref: BlobRef) -> Path:
+        raise AssertionError("simulated machines boot nothing")
+
+
+class World:
+    def __init__(self, root: Path, seed: int | str, shape: Shape | None = None) -> None:
+        self.root, self.seed, self.shape = root, seed, shape or Shape()
+        self.random = Random(f"world/{seed}")  # noqa: S311  repeatable on purpose
+        self.timeline = Timeline(seed)
+        self.clock: ManualClock = self.timeline.clock
+        self.history = History(self.clock.now)
+        self.network = Network(self.timeline)
+        self.offers: dict[str, Size] = {}
+        self.homes: dict[str, Path] = {}
+        self.hypervisors: dict[str, SimulatedHypervisor] = {}
+        self.wiped: set[str] = set()
+        self.concurrency = 0.3  # of launches during which another client gets its turn
+        self.interleaving = 0.2  # of a job's open points at which the world goes on in its middle
+        self._incarnations = 0
+        self._depth = 0
+        self._began = (time.perf_counter(), self.clock.at)  # only to tell the speed
+        self.zones = [f"z{n}" for n in range(self.shape.zones)]
+        self.clients = Clients(seed, self.history, self.clock.now, IMAGE, self.zones)
+        self.cloud: CloudController
+        self.admin: Caller
+        self._set_up()
+
+    # ---------------------------------------------------------------------------------------------- beginning
+    def _set_up(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        ids = SeededIds(f"{self.seed}/init")
+        bootstrap.initialise(
+            self.root / "euca.db",
+            self.clock,
+            ids,
+            administrator="admin",
+            zones=tuple(self.zones),
+            account_instances=self.shape.quota,
+        )
+        Seal.create(self.root / "seal.key")
+        self.start_cloud()
+        journal = self.cloud.journal
+        owner = accounts.find_user(journal.view, "admin")
+        self.admin = accounts.caller_for(owner, "cli", "req-admin")
+        image = Image(
+            IMAGE, "machine", "test", owner.account_id, owner.id, "0" * 64, 1 << 20, 1 << 20, "raw", "x86_64"
+        )
+        journal.do(lambda view, now: Outcome((Put(image),)))
+        for name in ("ann", "bob"):
+            user = journal.do(accounts.add_user(self.admin, ids, name))
+            self.clients.callers.append(accounts.caller_for(user, "ec2", f"req-{name}"))
+        for zone in self.zones:
+            self.start_cluster(zone)
+            for n in range(self.shape.nodes):
+                self._add_node(zone, f"h{n}")
+        self.run(8)
+
+    def _add_node(self, zone: str, host: str) -> None:
+        name = node_id(zone, host)
+        place = self.root / zone / host
+        self.offers[name], self.homes[name] = OFFER, place / "home"
+        self.hypervisors[name] = SimulatedHypervisor(
+            place / "host", clock=self.clock, ids=SeededIds(f"{self.seed}/{name}")
+        )
+        self.history.hosts[name] = Host(name, OFFER, place / "host" / "history.log")
+        self.cloud.journal.do(nodes.add(self.admin, zone, host))
+        self.start_node(name)
+
+    # -------------------------------------------------------------------------------------------- the processes
+    def _process(self, name: str) -> Process:
+        process = Process(self.timeline, name, self._died)
+        self.network.processes[name] = process
+        self._incarnations += 1
+        return process
+
+    def _died(self, process: Process) -> None:
+        self.history.note(f"KILLED {process.name} after {process.points} points")
+        service = process.service
+        if isinstance(service, CloudController):
+            service.store.close()
+        elif isinstance(service, NodeService):
+            service.close()
+
+    def _ids(self, name: str) -> SeededIds:
+        return SeededIds(f"{self.seed}/{name}/{self._incarnations}")
+
+    def start_cloud(self) -> None:
+        process = self._process(object_name(CLOUD))
+        store = Store(self.root / "euca.db")
+        journal = Journal(store, open_view(store, self.clock.now()), self.clock, crash=process.point)
+        engine = Engine(_policies(), cloud_policy=self.shape.policy, clock=self.clock, isolation=Inline())
+        self.cloud = CloudController(
+            store,
+            journal,
+            self.clock,
+            self._ids(process.name),
+            self.network.carrier(process),
+            _Busy(EnginePlacer(engine, self.clock), self, process),
+            Seal.load(self.root / "seal.key"),
+            Settings("cloud-1", Blobs("https://127.0.0.1:1", b"k" * 32), AddressPool("127.31.0.0/26")),
+        )
+        process.service = self.cloud
+        published = journal.published
+
+        def judged(view: View) -> None:
+            self.history.published(view)
+            published(view)
+
+        journal.published = judged
+        self.history.published(journal.view)
+        process.drive(self.cloud)
+
+    def start_cluster(self, zone: str) -> None:
+        process = self._process(object_name(CLUSTER, zone))
+        carrier = self.network.carrier(process)
+        process.service = ClusterService(
+            zone,
+            carrier,
+            self.clock,
+            self._ids(process.name),
+            poke=lambda: carrier.call(object_name(CLOUD), "poke", {}, lambda answer: None),
+        )
+        process.drive(process.service)
+
+    def start_node(self, name: str) -> None:
+        zone, _, host = name.partition("/")
+        process = self._process(object_name(NODE, zone, host))
+        carrier = self.network.carrier(process)
+        process.service = NodeService(
+            name,
+            "cloud-1",
+            self.homes[name],
+            self.hypervisors[name],
+            NoImages(),
+            carrier,
+            self.clock,
+            self._ids(process.name),
+            OfferSettings(*OFFER.parts()),
+            NoNetwork(),
+            poke=lambda: carrier.call(object_name(CLUSTER, zone), "poke", {}, lambda answer: None),
+            disks=NoDisks(),
+            crash=lambda point: self._point(process, point),
+        )
+        process.drive(process.service)
+
+    def process(self, role: str, zone: str = "", host: str = "") -> Process:
+        return self.network.processes[object_name(role, zone, host)]
+
+    def node_process(self, name: str) -> Process:
+        return self.process(NODE, *name.split("/"))
+
+    def start(self, name: str) -> None:
+        """Start the process of this name again, if it does not run."""
+        if self.network.processes[name].alive:
+            return
+        self.history.note(f"STARTED {name}")
+        parts = name.split(".")
+        if parts[1] == CLOUD:
+            self.start_cloud()
+        elif parts[1] == CLUSTER:
+            self.start_cluster(parts[2])
+        else:
+            self.start_node(node_id(parts[2], parts[3]))
+
+    def _point(self, process: Process, name: str) -> None:
+        process.point(name)
+        if name in OPEN_POINTS and self._depth < 3 and self.random.random() < self.interleaving:
+            self._depth += 1
+            try:
+                self.run(self.random.choice((0.1, 2, 8)))
+            finally:
+                self._depth -= 1
+            if not process.alive:
+                raise Killed(process)
+
+    # ------------------------------------------------------------------------------------------------- going on
+    def run(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
+        self.timeline.run(self.clock.at + int(seconds * SECOND), enough)
+        if self.network.defects:
+            raise self.history.broken(f"a defect: {self.network.defects[0]}")
+
+    def request(self) -> None:
+        """One request by one client, if there is a cloud to ask."""
+        process = self.process(CLOUD)
+        process.guard(lambda: self.clients.act(self.cloud.core))
+
+    def administrate(self, verb: str, **args: Any) -> Any:
+        context = Context(self.cloud, NoTrust(), Seal.load(self.root / "seal.key"))
+        box: list[Any] = []
+        self.process(CLOUD).guard(lambda: box.append(admin.call(context, self.admin, verb, args)))
+        return box[0] if box else None
+
+    @property
+    def view(self) -> View:
+        return self.cloud.journal.view
+
+    @property
+    def speed(self) -> float:
+        """Simulated seconds per real one."""
+        real, simulated = self._began
+        return (self.clock.at - simulated) / SECOND / (time.perf_counter() - real)
+
+    # -------------------------------------------------------------------------------------------------- judging
+    def check(self) -> None:
+        """Everything that holds at any moment."""
+        self.history.follow()
+        if not self.process(CLOUD).alive:
+            return
+        view, store, now = self.view, self.cloud.store, self.clock.now()
+        checks.view_is_disk(self.history, view, store, now)
+        checks.answers_hold(self.history, store)
+        checks.usage_adds_up(self.history, store)
+        checks.disks_are_there(self.history, self.homes, self.wiped)
+        checks.nobody_is_pestered(self.history, self.network.sent)
+        checks.everything_waits_for_something(self.history, view, now, 60 * SECOND)
+
+    def close(self) -> None:
+        for process in list(self.network.processes.values()):
+            process.kill()
+        for hypervisor in self.hypervisors.values():
+            hypervisor.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class _Busy:
+    """The real placer; between its proposal and the commit another client may get its turn."""
+
+    def __init__(self, placer: EnginePlacer, world: World, process: Process) -> None:
+        self._placer, self._world, self._process = placer, world, process
+        self._nested = False
+
+    def place(
+        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
+    ) -> Placement:
+        proposal = self._placer.place(wanted, cls, view, count_min, count_max)
+        world = self._world
+        if not self._nested and world.clients.callers and world.random.random() < world.concurrency:
+            self._nested = True
+            try:
+                world.request()
+            finally:
+                self._nested = False
+            if not self._process.alive:
+                raise Killed(self._process)
+        return proposal
+
+
+__all__ = ["Broken", "Shape", "World"]
