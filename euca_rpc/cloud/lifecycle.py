@@ -115,6 +115,7 @@ def want_started(i: Instance, now: Micros, reason: str = "") -> Instance:
         deadline=now + START_DEADLINE,
         reason_code="",
         reason=reason,
+        running_since=None,
         version=i.version + 1,
     )
 
@@ -133,6 +134,13 @@ class Observation:
     ended: bool = False
 
 
+def charged(i: Instance) -> bool:
+    """Whether the usage row of its generation is open: it was seen running, and not seen otherwise since.  A node that
+    no longer mentions it (`nothing`) has not said that it ended."""
+    current = i.seen_generation == i.generation and i.running_since is not None
+    return current and i.seen in (Seen.RUNNING, Seen.NOTHING)
+
+
 def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     """What the node's word ``m`` makes of row ``i``; None if nothing.  The caller has checked that the report comes
     from the instance's own node.  Another generation than the current one tells nothing about the current one."""
@@ -142,7 +150,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     same = (i.seen, i.seen_generation, i.seen_reboots, i.seen_end, i.seen_detail)
     if same == (seen, m.generation, m.reboots, m.end, m.detail):
         return None
-    ran = i.seen is Seen.RUNNING and i.seen_generation == i.generation
+    ran = charged(i)
     row = replace(
         i,
         seen=seen,
@@ -154,6 +162,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
         private_address=m.private_address or i.private_address,
         public_address=m.public_address or i.public_address,
         attempted=True,
+        running_since=now if seen is Seen.RUNNING and not ran else i.running_since,
         version=i.version + 1,
     )
     if seen is Seen.ABSENT:
@@ -165,10 +174,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
             row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING
         )
     if seen is Seen.RUNNING:
-        row = replace(
-            row, deadline=None, reason_code="", reason="", running_since=i.running_since if ran else now
-        )
-        return Observation(row, began=not ran)
+        return Observation(replace(row, deadline=None, reason_code="", reason=""), began=not ran)
     if seen is Seen.FAILED:
         code = "Server.InternalError"
         return Observation(

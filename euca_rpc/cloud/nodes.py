@@ -21,7 +21,7 @@ from euca_rpc.cloud.reports import usage_row
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name, node_id
-from euca_rpc.types import Caller, Event, Node, Seen, Zone
+from euca_rpc.types import Caller, Event, Node, Zone
 
 FENCED = "Server.NodeFenced"
 
@@ -134,7 +134,7 @@ def fence(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
                 reason=reason,
             )
             changes.append(Put(ended))
-            if row.seen is Seen.RUNNING and row.seen_generation == row.generation:
+            if lifecycle.charged(row):
                 changes.append(Put(replace(usage_row(row, row.running_since or now), ended=now)))
             events.append(event("instance.fenced", row.id, now, by, row.account_id, {"node": node.id}))
         return Outcome(tuple(changes), tuple(events), node)

@@ -94,6 +94,7 @@ def row_of(combination: tuple[str, ...]) -> Instance:
         generation=GENERATION,
         seen_generation=SEEN_GENERATION[relation],
         attempted=attempted == "yes",
+        running_since=NOW - MINUTE if relation == "current" else None,
         ended_at=NOW if ended == "yes" else None,
         reboots=2,
         seen_reboots=1 if owed == "yes" else 2,
@@ -160,7 +161,7 @@ def test_no_report_raises_resurrects_or_goes_back(report):
         if not lifecycle.settled(new) and lifecycle.state(new) != lifecycle.RUNNING:
             assert new.deadline is not None, "nothing waits without a deadline"
         assert not (seen.began and seen.ended)
-        ran = row.seen is Seen.RUNNING and row.seen_generation == row.generation
+        ran = row.seen in (Seen.RUNNING, Seen.NOTHING) and row.seen_generation == row.generation
         assert seen.began == (report.seen == Seen.RUNNING and not ran)
         assert seen.ended == (report.seen != Seen.RUNNING and ran)
         again = lifecycle.observe(new, report, NOW + SECOND)
