@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -86,10 +87,16 @@ class Identity:
 
     @classmethod
     def install(cls, directory: Path, cert_pem: bytes, ca_pem: bytes) -> Identity:
-        certificate = x509.load_pem_x509_certificate(cert_pem)
+        try:
+            certificate = x509.load_pem_x509_certificate(cert_pem)
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca_pem))
+        except (ValueError, TypeError, InvalidSignature):
+            raise EucaError(
+                "role_refused",
+                f"what came for {directory} is no certificate of this cloud's authority: kept the old",
+            ) from None
         if not any(_matches(directory / name, certificate) for name in ("key.new.pem", "key.pem")):
             raise EucaError("parameter_invalid", f"the certificate is for none of the keys in {directory}")
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca_pem))
         write_atomically(directory / "ca.pem", ca_pem)
         write_atomically(directory / "cert.pem", cert_pem)
         return cls.load(directory)

@@ -184,6 +184,19 @@ def test_a_certificate_for_another_key_is_not_installed(authority: Authority, tm
         Identity.install(tmp_path / "b", authority.issue(csr, NODE), authority.ca_pem)
 
 
+@pytest.mark.parametrize("whose", ["another authority's", "garbage"])
+def test_what_the_authority_did_not_sign_is_not_installed(
+    authority: Authority, tmp_path: Path, whose: str
+) -> None:
+    old = enrolled(authority, tmp_path / "a")
+    csr = Identity.make_key_and_csr(tmp_path / "a", NODE)
+    other = Authority.create(tmp_path / "other", "cloud1")
+    pem = other.issue(csr, NODE) if whose != "garbage" else b"garbage"
+    with pytest.raises(EucaError, match="no certificate of this cloud's authority: kept the old"):
+        Identity.install(tmp_path / "a", pem, authority.ca_pem)
+    assert Identity.load(tmp_path / "a") == old
+
+
 def test_an_expired_own_certificate_is_named_so(authority: Authority, tmp_path: Path) -> None:
     identity = enrolled(authority, tmp_path / "node", days=1, now=1_700_000_000 * SECOND)
     with pytest.raises(
