@@ -146,6 +146,12 @@ class PorchServer(wsgi.Server):
             return
         selector.unregister(sock)
         _, address = waiting.pop(sock)
+        try:
+            self._hand_over(sock, address)
+        except Exception:  # whatever is wrong with this one, the others still wait at the porch
+            sock.close()
+
+    def _hand_over(self, sock: ssl.SSLSocket, address: tuple[str, int]) -> None:
         sock.settimeout(self.timeout)
         connection = WatchedConnection(self, sock, MakeFile)
         connection.remote_addr, connection.remote_port = address

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs
 from euca_rpc.clock import HOUR, Clock
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
-from euca_rpc.images.blobs import CHUNK, Blobs, Upload
+from euca_rpc.images.blobs import Blobs, Upload
 from euca_rpc.images.inspection import check_declared, inspect
 from euca_rpc.images.porch import PorchServer
 from euca_rpc.images.qcow2 import USUAL, Limits
@@ -40,6 +40,7 @@ STATUS = {
     "conflict": "409 Conflict",
     "unavailable": "503 Service Unavailable",
 }
+PIECE = 64 << 10  # what the watchdog sees move at once: small enough for slow links
 LINGER = 1.0  # seconds
 DRAINED = 8 << 20  # of a body nobody wants, so that its sender gets to read the answer
 
@@ -244,7 +245,7 @@ class ImageServer:
         stream, connection = environ["wsgi.input"], environ["euca.connection"]
         left = length
         while left:
-            chunk = stream.read(min(CHUNK, left))
+            chunk = stream.read(min(PIECE, left))
             if not chunk:
                 raise EucaError(
                     "parameter_invalid", f"The connection ended {left} bytes early; resume the upload."
@@ -277,7 +278,7 @@ class ImageServer:
         environ["euca.connection"].socket.settimeout(LINGER)
         try:
             left = min(int(environ.get("CONTENT_LENGTH") or 0), DRAINED)
-            while left > 0 and (chunk := environ["wsgi.input"].read(min(CHUNK, left))):
+            while left > 0 and (chunk := environ["wsgi.input"].read(min(PIECE, left))):
                 left -= len(chunk)
         except (OSError, ValueError):
             return
@@ -292,7 +293,7 @@ def _json(respond: Respond, status: str, value: Environ, *headers: tuple[str, st
 def _read(path: Path, begin: int, end: int, connection: Any) -> Iterator[bytes]:
     with path.open("rb") as blob:
         blob.seek(begin)
-        while begin < end and (chunk := blob.read(min(CHUNK, end - begin))):
+        while begin < end and (chunk := blob.read(min(PIECE, end - begin))):
             yield chunk  # comes back when it was sent
             begin += len(chunk)
             connection.moved += len(chunk)
