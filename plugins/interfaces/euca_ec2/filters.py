@@ -6,55 +6,62 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import EllipsisType
 from typing import TypeVar
 
 from euca_rpc.errors import EucaError
 
+from .errors import WireError
 from .messages.places import Filter
 
 T = TypeVar("T")
+Part = str | EllipsisType | None
+MOST_VALUES = 200  # EC2's own limit; each is compared with each row
 Field = Callable[[T], Iterable[str | None]]
 
 
 @lru_cache(maxsize=512)
-def _tokens(text: str) -> tuple[str, ...]:
-    """Single characters, ``""`` for any one of them, and ``"*"`` for any text (a literal star is escaped)."""
-    tokens: list[str] = []
+def _parts(text: str) -> tuple[Part, ...]:
+    """Single characters, None for any one of them, and ... for any text."""
+    parts: list[Part] = []
     escape = False
     for char in text:
         if char == "\\" and not escape:
             escape = True
             continue
         if escape or char not in "*?":
-            tokens.append("\\*" if char == "*" else char)
+            parts.append(char)
         else:
-            tokens.append("*" if char == "*" else "")
+            parts.append(... if char == "*" else None)
         escape = False
-    return tuple(tokens)
+    return tuple(parts)
 
 
-def _like(text: str, tokens: tuple[str, ...]) -> bool:
+def _like(text: str, parts: tuple[Part, ...]) -> bool:
     """Goes back to the last star only, which is enough: a regular expression would go back to all of them, and take
     hours over a hostile filter."""
     at = here = 0
     star = resume = -1
     while at < len(text):
-        token = tokens[here] if here < len(tokens) else None
-        if token == "*":
+        if here < len(parts) and parts[here] is ...:
             star, resume, here = here, at, here + 1
-        elif token is not None and token in ("", text[at], "\\" + text[at]):
+        elif here < len(parts) and (parts[here] is None or parts[here] == text[at]):
             at, here = at + 1, here + 1
         elif star >= 0:
             resume += 1
             at, here = resume, star + 1
         else:
             return False
-    return all(token == "*" for token in tokens[here:])
+    return all(part is ... for part in parts[here:])
 
 
 def matching(filters: Sequence[Filter], fields: Mapping[str, Field[T]]) -> Callable[[T], bool]:
     """A test for one value; with no filters it is always true."""
-    tests: list[tuple[Field[T], frozenset[str], tuple[tuple[str, ...], ...]]] = []
+    if sum(len(wanted.values) for wanted in filters) > MOST_VALUES:
+        raise WireError(
+            "FilterLimitExceeded", f"At most {MOST_VALUES} filter values can be given in one request."
+        )
+    tests: list[tuple[Field[T], frozenset[str], tuple[tuple[Part, ...], ...]]] = []
     for wanted in filters:
         field = fields.get(wanted.name)
         if field is None:
@@ -65,7 +72,7 @@ def matching(filters: Sequence[Filter], fields: Mapping[str, Field[T]]) -> Calla
         if any(len(value) > 255 for value in wanted.values):
             raise EucaError("parameter_invalid", f"A value of the filter {wanted.name!r} is too long.")
         exact = frozenset(value for value in wanted.values if not re.search(r"[*?\\]", value))
-        tests.append((field, exact, tuple(_tokens(value) for value in wanted.values if value not in exact)))
+        tests.append((field, exact, tuple(_parts(value) for value in wanted.values if value not in exact)))
 
     def test(value: T) -> bool:
         for field, exact, patterns in tests:

@@ -131,6 +131,11 @@ def test_capacity_refusal_is_500_with_the_sentence(client, cloud):
         ("describe_instance_types", {"InstanceTypes": ["t9.huge"]}, "InvalidInstanceType"),
         ("import_key_pair", {"KeyName": "k", "PublicKeyMaterial": b"rubbish"}, "InvalidKey.Format"),
         ("describe_instances", {"Filters": [{"Name": "colour", "Values": ["red"]}]}, "InvalidParameterValue"),
+        (
+            "describe_instances",
+            {"Filters": [{"Name": "key-name", "Values": [f"k{n}" for n in range(201)]}]},
+            "FilterLimitExceeded",
+        ),
         ("describe_instances", {"MaxResults": 3}, "InvalidParameterValue"),
         ("describe_instances", {"MaxResults": 5, "InstanceIds": ["i-0badbeef"]}, "InvalidParameterCombination"),
         ("describe_instances", {"MaxResults": 5, "NextToken": "made-up"}, "InvalidNextToken"),
