@@ -13,6 +13,7 @@ node), and it reads the host's boot id.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -185,13 +186,17 @@ class LibvirtHypervisor:
         except TookTooLong:
             with self._lock:
                 self._stuck += 1
-                self._connection = None  # the next call tries a new one; keepalive ends the old
-            future.add_done_callback(self._came_back)
+                old, self._connection = self._connection, None  # the next call tries a new one
+            future.add_done_callback(lambda _: self._came_back(old))
             raise self._hangs(bound) from None
 
-    def _came_back(self, _: Future[Any]) -> None:
+    def _came_back(self, old: Any) -> None:
+        """The call that hung has ended, by keepalive or because libvirtd goes on."""
         with self._lock:
             self._stuck -= 1
+        if old is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                old.close()
 
     def _hangs(self, bound: float) -> EucaError:
         return EucaError(

@@ -111,7 +111,8 @@ def _exported(path: Path) -> Iterator[int]:
     view.touch()
     command = [
         *("unshare", "--mount", "--propagation", "private", "--"),
-        *("setpriv", "--pdeathsig", "SIGKILL", "--no-new-privs", "--"),
+        *("setpriv", "--pdeathsig", "SIGKILL", "--no-new-privs", "--inh-caps=-all"),
+        *("--bounding-set=-all,+sys_admin", "--"),  # what mounting the view takes, and nothing else
         *confined.LIMITS,
         "qemu-storage-daemon",
         *("--blockdev", f"driver=file,node-name=file,filename={path.name}"),

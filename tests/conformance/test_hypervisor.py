@@ -305,7 +305,7 @@ def test_libvirtd_gone_or_hung_is_unreachable_and_guests_survive(image: TestImag
         driver = None
         try:
             host.wait_ready()
-            driver = LibvirtHypervisor(host.uri, "qemu")
+            driver = LibvirtHypervisor(host.uri, "qemu", lambda: host.boot_id)
             a = instance_id()
             plan = bare_plan(Path(folder))(a, 1)
             driver.start(replace(plan, kernel=image.kernel, ramdisk=image.ramdisk, cmdline=CMDLINE))
@@ -324,6 +324,18 @@ def test_libvirtd_gone_or_hung_is_unreachable_and_guests_survive(image: TestImag
                     listed = [(d.name, d.running) for d in driver.domains()]
                 time.sleep(0.1)
             assert listed == [(a, True)]
+            # and now the whole host loses power
+            boot = driver.facts().boot_id
+            host.kill()
+            with pytest.raises(EucaError) as caught:
+                driver.domains()
+            assert caught.value.symbol == "unreachable"
+            host.start()
+            host.wait_ready()
+            assert [(d.name, d.running, d.end) for d in driver.domains()] == [(a, False, End.UNKNOWN)]
+            assert driver.facts().boot_id != boot  # by which the node tells End.HOST
+            driver.start(replace(plan, mark=replace(plan.mark, generation=2)))
+            assert [(d.mark and d.mark.generation, d.running) for d in driver.domains()] == [(2, True)]
         finally:
             if driver is not None:
                 driver.close()
