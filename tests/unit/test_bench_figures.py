@@ -1,0 +1,145 @@
+"""The benchmark's own parts: its arithmetic, its load generator, its bytes, its table."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench import report
+from bench.figures import Side, percentile, ratios, spread
+from bench.load import Job, run
+from bench.signed import HOST, Signer
+from euca_ec2.request import Request
+from euca_ec2.signing import verify
+from euca_rpc.clock import SystemClock
+from euca_rpc.nouns import Credential
+from euca_rpc.types import Caller
+
+
+@pytest.fixture
+def server():
+    """Answers each connection's requests with what the test put in; notes what came."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    answers: list[list[bytes]] = []
+    seen: list[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                while answers and (piece := client.recv(65536)):
+                    seen.append(piece)
+                    for part in answers.pop(0):
+                        client.sendall(part)
+                    if b"HTTP/1.0" in part or b"HTTP/1.0" in seen[-1]:
+                        break
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1], answers, seen
+    listener.close()
+
+
+def whole(body: bytes, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def test_percentiles_are_values_that_were_seen():
+    values = [float(n) for n in range(1, 101)]
+    assert [percentile(values, part) for part in (0.5, 0.9, 0.99)] == [50.0, 90.0, 99.0]
+    assert percentile([7.0], 0.99) == 7.0
+
+
+def test_ratios_are_taken_within_each_round():
+    """The machine was twice as slow in the second round: the ratio does not show it."""
+    ours, theirs = Side([100.0, 50.0]), Side([10.0, 5.0])
+    seen = ratios(ours, theirs)
+    assert (seen.low, seen.middle, seen.high) == (10.0, 10.0, 10.0)
+    with pytest.raises(ValueError, match="pairs"):
+        ratios(ours, Side([1.0]))
+
+
+def test_kept_alive_connections_are_used_again(server):
+    port, answers, seen = server
+    answers += [[whole(b"one")], [whole(b"two")], [whole(b"three")]]
+    result = run(Job("127.0.0.1", port, [b"GET 1", b"GET 2", b"GET 3"]))
+    assert result.connects == 1
+    assert seen == [b"GET 1", b"GET 2", b"GET 3"]
+    assert result.bodies == {0: b"one", 2: b"three"}
+    assert result.received == 11
+    assert len(result.latencies) == 3
+    assert min(result.latencies) > 0
+
+
+def test_an_answer_in_pieces_is_read_to_its_end(server):
+    port, answers, _ = server
+    text = whole(b"x" * 100_000)
+    answers += [[text[:10], text[10:60], text[60:]]]
+    result = run(Job("127.0.0.1", port, [b"GET"]))
+    assert result.bodies[0] == b"x" * 100_000
+
+
+def test_a_server_that_closes_gets_a_new_connection_each_time(server):
+    port, answers, _ = server
+    answers += [[b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab"], [b"HTTP/1.0 200 OK\r\n\r\nabc"]]
+    result = run(Job("127.0.0.1", port, [b"GET 1", b"GET 2"]))
+    assert result.connects == 2
+    assert result.bodies == {0: b"ab", 1: b"abc"}
+
+
+def test_a_refusal_is_not_counted_as_an_answer(server):
+    port, answers, _ = server
+    answers += [[whole(b"no", 503)]]
+    result = run(Job("127.0.0.1", port, [b"GET"]))
+    assert result.refused == {0: (503, b"no")}
+    assert not result.bodies
+
+
+def test_the_signed_bytes_are_what_the_endpoint_verifies():
+    data = Signer("AKIDBENCH", "secret").launch("emi-1a2b3c4d", "token-1")
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *lines = head.decode().split("\r\n")
+    method, path, _ = line.split(" ")
+    headers = tuple((name.lower(), value) for name, _, value in (one.partition(": ") for one in lines))
+    caller = Caller("u-1", "bench", "000000000001", False)
+    request = Request(method, path, "", headers, body)
+    seen = verify(request, lambda key: Credential(caller, "secret"), SystemClock().wall())
+    assert seen.parameters["ClientToken"] == "token-1"
+    assert request.header("host") == HOST
+
+
+def test_the_table_names_what_was_found():
+    side = {"rate_median": 10.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0}
+    per = {"us_per_instance": 5.0, "ns_per_byte": 6.0, "bytes_per_instance": 900}
+    row = {
+        "name": "DescribeInstances, 1,000",
+        "connections": 1,
+        "instances": 1000,
+        "euca": {**side, **per},
+        "moto": {**side, **per},
+        "ratio": {"min": 0.9, "median": 1.0, "max": 1.1},
+    }
+    machine = {
+        **dict.fromkeys(("commit", "at", "processor", "python", "kernel"), "x"),
+        **dict.fromkeys(("cores", "memory_gb", "load_before", "load_after"), 2),
+    }
+    found = {
+        "machine": machine,
+        "fdatasync": {"median_ms": 0.2, "p99_ms": 0.4},
+        "seconds": 9.0,
+        "workloads": [row],
+        "memory": [],
+        "ceiling": [{"what": "zones", "connections": 1, "rate": 12345}],
+    }
+    table = report.markdown(found)
+    assert "**1.0×** (0.9 … 1.1) | ≥ 200× |" in table  # what was got stands beside what was aimed at
+    assert "12,345" in table
+    assert spread([3.0, 1.0, 2.0]).middle == 2.0
