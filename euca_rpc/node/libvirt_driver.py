@@ -72,7 +72,7 @@ class LibvirtHypervisor:
         self._changed: Callable[[], None] = lambda: None
         if self._for_life:
             self._connection = self._open()
-        self._test_boot = f"test-{os.getpid()}-{id(self):x}" if self._for_life else ""
+        self._test_boot = f"test-{time.time_ns():x}" if self._for_life else ""
 
     # --------------------------------------------------------------------------------- the Hypervisor protocol
     def facts(self) -> HostFacts:

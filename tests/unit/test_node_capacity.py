@@ -89,6 +89,18 @@ def test_open_backend(tmp_path: Path) -> None:
         open_backend("vmware", tmp_path, NoImages())
 
 
+def test_a_test_host_is_empty_and_as_large_as_asked(tmp_path: Path) -> None:
+    pytest.importorskip("libvirt")
+    backend = open_backend("test:///default", tmp_path, NoImages(), cores=24, memory_mb=50_000)
+    try:
+        facts = backend.hypervisor.facts()
+        assert (facts.cores, facts.memory_mb, facts.architecture) == (24, 50_000, "x86_64")
+        assert facts.hypervisor == "test"
+        assert backend.hypervisor.domains() == []
+    finally:
+        backend.hypervisor.close()
+
+
 def test_the_uri_decides_for_test_and_xen() -> None:
     assert virtualisation.choose_virtualisation("test:///default") == "test"
     assert virtualisation.choose_virtualisation("xen:///system") == "xen"
