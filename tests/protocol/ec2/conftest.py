@@ -309,16 +309,17 @@ def live(serve):
 
 
 @pytest.fixture
-def client(live):
+def client(request):
     import boto3
     from botocore.config import Config
 
-    def make(user="ANN", version="v4", **config):
+    def make(user="ANN", version="v4", interface=None, **config):
+        interface = interface or request.getfixturevalue("live")
         key = next(id for id in KEYS if user in id)
         return boto3.client(
             "ec2",
             region_name="eucalyptus",
-            endpoint_url=f"http://127.0.0.1:{live.port}/services/Eucalyptus",
+            endpoint_url=f"http://127.0.0.1:{interface.port}/services/Eucalyptus",
             aws_access_key_id=key,
             aws_secret_access_key=KEYS[key].secret,
             config=Config(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -257,17 +259,27 @@ def test_verbose_rows_are_for_administrators(client):
 
 
 def test_a_silent_node_holds_up_one_console_and_nobody_else(serve, client, cloud):
-    id = client().run_instances(ImageId="emi-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    ec2 = client(interface=serve(console_seconds=1.0, consoles=1, threads=2))
+    id = ec2.run_instances(ImageId="emi-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     cloud.console_future = Future()
-    slow = serve(console_seconds=0.2)
-    ec2 = client()
-    ec2.meta.events.register(
-        "before-sign.ec2", lambda request, **_: setattr(request, "url", f"http://127.0.0.1:{slow.port}/")
-    )
-    with pytest.raises(ClientError) as caught:
-        ec2.get_console_output(InstanceId=id)
-    assert code(caught) == "Unavailable"
-    assert "0.2 s" in caught.value.response["Error"]["Message"]
+    codes: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(ClientError) as caught:
+            ec2.get_console_output(InstanceId=id)
+        codes.append(code(caught))
+
+    first = threading.Thread(target=ask)
+    first.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    ask()
+    ec2.describe_instances()
+    assert time.monotonic() - began < 0.5
+    first.join()
+    assert codes == ["RequestLimitExceeded", "Unavailable"]
+    cloud.console_future = None
+    assert "login:" in ec2.get_console_output(InstanceId=id)["Output"]
 
 
 def test_an_internal_error_shows_nothing_of_its_inside(client, cloud, caplog):
