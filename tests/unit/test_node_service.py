@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from euca_rpc.node.hypervisor import Mark
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
 from euca_rpc.node.service import NodeService
-from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
+from euca_rpc.node.simulated import Faults, Line, SimulatedHypervisor, read_history, write_faults
 from euca_rpc.types import BlobRef, End, MachineSpec, Size
 from euca_rpc.wire.codec import pack
 
@@ -403,8 +404,6 @@ def test_the_version_changes_when_and_only_when_something_did(host: Host) -> Non
 
 
 def test_a_second_daemon_of_the_same_node_is_refused_by_pid(host: Host) -> None:
-    import os
-
     with pytest.raises(EucaError, match=f"already served by process {os.getpid()}"):
         Host(host.root)
 
@@ -434,11 +433,8 @@ def test_user_data_survives_the_record(host: Host) -> None:
 def test_a_domain_of_another_node_is_not_touched(host: Host) -> None:
     other = Mark("cloud-1", "west/two", ID, 1)
     host.ask("ensure", spec(), settle=False)
-    host.hypervisor._append(  # as if the other node shared this hypervisor
-        __import__("euca_rpc.node.simulated", fromlist=["Line"]).Line(
-            "start", 0, ID, 1, other.cloud_id, other.node_id, [1, 1, 1]
-        )
-    )
+    line = Line("start", 0, ID, 1, other.cloud_id, other.node_id, [1, 1, 1])
+    host.hypervisor._append(line)  # as if the other node shared this hypervisor
     host.carrier.settle()
     machine = host.report()[ID]
     assert machine["seen"] == "failed"
