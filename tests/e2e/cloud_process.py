@@ -145,7 +145,7 @@ class CloudProcess:
     @property
     def ports(self) -> dict[str, int]:
         """Every port that somebody listens on, by daemon; the cloud controller has three."""
-        c, (zones, nodes, _) = self.config, self.shape
+        c, nodes = self.config, self.shape[1]
         found = {
             "ec2": c.port(configuration.EC2),
             "nameserver": c.port(configuration.NAMESERVER),
@@ -318,8 +318,10 @@ class CloudProcess:
     def until(self, state: str, ids: Sequence[str], seconds: float = 20.0) -> None:
         def reached() -> bool:
             found = self.states(*ids)
-            return set(found) == set(ids) and set(found.values()) == {state} or not ids
+            return set(found) == set(ids) and set(found.values()) == {state}
 
+        if not ids:
+            return
         eventually(f"{len(ids)} instances {state}", reached, seconds)
 
     def terminate(self, ids: Sequence[str], user: str = "admin") -> None:
