@@ -162,8 +162,8 @@ class Instances:
 
     def stop(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
         def change(row: Instance, now: Micros) -> Instance:
-            if row.intent is Intent.TERMINATED:
-                raise _conflict(row, "stopped")
+            if row.intent is Intent.TERMINATED or lifecycle.state(row) == lifecycle.PENDING:
+                raise _conflict(row, "stopped")  # a pending one may not have a disk yet that it could keep
             return lifecycle.want_stopped(row, now, "Client.UserInitiatedShutdown", "User initiated")
 
         return self._each(caller, ids, "instance.stop", change)

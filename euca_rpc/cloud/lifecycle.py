@@ -40,20 +40,21 @@ def state(i: Instance) -> str:
     if i.intent is Intent.TERMINATED:
         return TERMINATED if i.ended_at is not None else SHUTTING_DOWN
     if i.intent is Intent.STOPPED:
-        return STOPPED if _is_off(i) else STOPPING
+        return STOPPED if is_off(i) else STOPPING
     return RUNNING if current and i.seen is Seen.RUNNING else PENDING
 
 
-def _is_off(i: Instance) -> bool:
+def is_off(i: Instance) -> bool:
     """Nothing of it runs: seen so at this generation, or this generation never left the cloud controller."""
     return not i.attempted or (i.seen_generation == i.generation and i.seen in (Seen.STOPPED, Seen.ABSENT))
 
 
 def claim(i: Instance) -> Size:
-    """What it holds on its node.  A stopped instance keeps its disk and gives back cores and memory."""
+    """What it holds on its node.  A stopped instance keeps its disk and gives back cores and memory; terminating it
+    does not take them again."""
     if i.ended_at is not None:
         return Size()
-    if i.intent is Intent.STOPPED and _is_off(i):
+    if i.intent is not Intent.RUNNING and is_off(i):
         return Size(0, 0, i.disk_gb)
     return i.size
 
@@ -63,7 +64,7 @@ def settled(i: Instance) -> bool:
     if i.ended_at is not None:
         return True
     if i.intent is Intent.STOPPED:
-        return _is_off(i)
+        return is_off(i)
     if i.intent is Intent.RUNNING:
         return state(i) == RUNNING and i.seen_reboots >= i.reboots
     return False

@@ -139,14 +139,18 @@ def usage_row(i: Instance, now: Micros) -> Usage:
 
 
 def _forgotten(row: Instance, now: Micros, changes: list[Change], events: list[Event]) -> None:
-    """The node had it and no longer knows of it: asked again, as one whose disk must exist."""
-    if row.intent is Intent.RUNNING and row.seen is Seen.FAILED:
+    """The node had it and no longer knows of it: asked again, as one whose disk must exist.  One that is to end, or is
+    off, stays as it was last seen: forgetting starts nothing, and takes back no cores."""
+    known = row.seen is Seen.FAILED if row.intent is Intent.RUNNING else lifecycle.is_off(row)
+    if known or row.intent is Intent.TERMINATED:
         return
     new = replace(
         row,
         seen=Seen.NOTHING,
         next_try=now,
         seen_detail="the node no longer mentions it",
+        deadline=row.deadline if row.deadline is not None else now + lifecycle.START_DEADLINE,
+        reason=row.reason or f"{row.node} no longer mentions it and is asked again",
         version=row.version + 1,
     )
     changes.append(Put(new))

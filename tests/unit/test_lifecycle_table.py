@@ -30,7 +30,10 @@ stopped     *                                 *              no         no     *
 stopped     stopped|absent                    current        yes        no     *    │ stopped        disk    yes
 stopped     stopped|absent                    never|older    yes        no     *    │ stopping       all     no
 stopped     nothing|preparing|running|failed  *              yes        no     *    │ stopping       all     no
-terminated  *                                 *              *          no     *    │ shutting-down  all     no
+terminated  *                                 *              no         no     *    │ shutting-down  disk    no
+terminated  stopped|absent                    current        yes        no     *    │ shutting-down  disk    no
+terminated  stopped|absent                    never|older    yes        no     *    │ shutting-down  all     no
+terminated  nothing|preparing|running|failed  *              yes        no     *    │ shutting-down  all     no
 terminated  *                                 *              *          yes    *    │ terminated     none    yes
 """
 COLUMNS = ("intent", "seen", "relation", "attempted", "ended", "owed")
