@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle, reconcile
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.store import Store
-from euca_rpc.cloud.view import View
+from euca_rpc.cloud.view import Tally, View
 from euca_rpc.testing.history import FENCED, History
 from euca_rpc.testing.network import Sent
 from euca_rpc.types import Instance, Intent, Seen, Size, Token, Usage
@@ -42,7 +43,9 @@ def view_is_disk(history: History, view: View, store: Store, now: Micros) -> Non
 
 
 def _plain(rows: Any) -> dict[Any, Any]:
-    return {k: _plain(v) if hasattr(v, "items") else v for k, v in rows.items() if v not in (Size(),)}
+    """Sums of nothing and empty maps are the same as none."""
+    plain = {k: _plain(v) if hasattr(v, "items") else v for k, v in rows.items()}
+    return {k: v for k, v in plain.items() if v not in (Size(), Tally(), {})}
 
 
 def answers_hold(history: History, store: Store) -> None:
@@ -82,13 +85,14 @@ def usage_adds_up(history: History, store: Store, *, quiet: bool = False) -> Non
         rows[usage.instance_id].append(usage)
     for id_, usages in rows.items():
         usages.sort(key=lambda u: u.began)
-        for first, then in zip(usages, usages[1:], strict=False):
+        for first, then in pairwise(usages):
             if first.ended is None or first.ended > then.began:
                 raise history.broken(f"{id_} is charged twice: {first} and {then}", id_)
         for usage in usages:
             if usage.ended is not None and usage.ended < usage.began:
                 raise history.broken(f"{id_} is charged for less than nothing: {usage}", id_)
         row = store.one(Instance, id_)
+        assert row is not None
         if row.ended_at is not None and usages[-1].ended is None:
             raise history.broken(f"{id_} is over and still charged: {usages[-1]}", id_)
     for id_, versions in history.ledger.items():
@@ -130,6 +134,9 @@ def nobody_is_pestered(history: History, sent: list[Sent]) -> None:
         if call.process.name != "euca.cloud" or call.method not in ("ensure", "stop", "reboot"):
             continue
         for item in call.args.get("specs") or call.args.get("items"):
+            versions = history.ledger[item["instance_id"]]
+            if any(r.seen is Seen.NOTHING and r.seen_generation for _, r in versions):
+                continue  # its node no longer mentioned it: it may be asked at once
             key = (call.process, call.method, item["instance_id"], item["generation"], item["reboots"])
             if call.at - last.get(key, -10 * SECOND) < reconcile.BACKOFF[0]:
                 raise history.broken(f"{key[1:]} was sent again at once", item["instance_id"])

@@ -86,7 +86,7 @@ def held(i: Instance) -> Size:
     if i.ended_at is not None:
         return Size()
     known_off = not i.attempted or (i.seen_generation == i.generation and i.seen in ("stopped", "absent"))
-    return Size(0, 0, i.disk_gb) if i.intent == "stopped" and known_off else i.size
+    return Size(0, 0, i.disk_gb) if i.intent != "running" and known_off else i.size
 
 
 class History:
@@ -102,13 +102,16 @@ class History:
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
         self.may_fail: set[str] = set()  # instances whose failure was arranged
         self.view: View = View()
+        self.verdict: Broken | None = None  # the first; somebody's `except Exception` may have eaten the raise
 
     # ------------------------------------------------------------------------------------------------ telling
     def note(self, text: str) -> None:
         self.notes.append((self._now(), text))
 
     def broken(self, sentence: str, *ids: str) -> Broken:
-        return Broken(f"{sentence}\n{self.story(ids)}")
+        verdict = Broken(f"{sentence}\n{self.story(ids)}")
+        self.verdict = self.verdict or verdict
+        return verdict
 
     def story(self, ids: Iterable[str] = (), last: int = 120) -> str:
         """One line per thing that happened, oldest first."""
@@ -238,9 +241,9 @@ class History:
             raise self.broken(f"{new.id} was started and nobody had asked for it", new.id)
         if new.generation > old.generation and old.intent is Intent.RUNNING:
             self._restarted(new)
-        if new.seen_generation == new.generation and new.seen is Seen.RUNNING:
-            if not self.starts[new.id, new.generation]:
-                raise self.broken(f"{new.id}/{new.generation} is said to run and was never started", new.id)
+        said = new.seen_generation == new.generation and new.seen is Seen.RUNNING
+        if said and not self.starts[new.id, new.generation]:
+            raise self.broken(f"{new.id}/{new.generation} is said to run and was never started", new.id)
         if new.intent is Intent.TERMINATED and old.intent is not Intent.TERMINATED:
             self._terminated(old, new, before)
         if new.ended_at is not None:
@@ -257,14 +260,13 @@ class History:
         ]
         if len(recent) > lifecycle.RESTARTS_AN_HOUR:
             raise self.broken(f"{new.id} was started again {len(recent)} times within an hour", new.id)
-        if not any(
-            line.instance == new.id
-            and line.generation == new.generation - 1
-            and line.what == "end"
-            or line.what == "power"
-            and line.host == new.node
+        gone_off = (
+            line.what == "power"
+            if line.host == new.node and not line.instance
+            else (line.what, line.instance, line.generation) == ("end", new.id, new.generation - 1)
             for line in self.lines
-        ):
+        )
+        if not any(gone_off):
             raise self.broken(f"{new.id} was started again although it had not gone off", new.id)
 
     def _terminated(self, old: Instance, new: Instance, before: View) -> None:

@@ -262,7 +262,10 @@ class World:
 
     # ------------------------------------------------------------------------------------------------- going on
     def run(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
-        self.timeline.run(self.clock.at + int(seconds * SECOND), enough)
+        over = lambda: self.history.verdict is not None or enough()
+        self.timeline.run(self.clock.at + int(seconds * SECOND), over)
+        if self.history.verdict is not None:
+            raise self.history.verdict
         if self.network.defects:
             raise self.history.broken(f"a defect: {self.network.defects[0]}")
 
