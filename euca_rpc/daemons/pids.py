@@ -53,10 +53,10 @@ def end(file: Path, grace: float) -> str:
     try:
         if living(file) == pid:  # looked at again under the handle: now it cannot become another's
             _send(handle, signal.SIGTERM)
-            if not _gone(handle, file, grace):
+            if not _gone(handle, pid, grace):
                 how = "killed"
                 _send(handle, signal.SIGKILL)
-                _gone(handle, file, 5.0)
+                _gone(handle, pid, 5.0)
     finally:
         os.close(handle)
     file.unlink(missing_ok=True)
@@ -68,9 +68,10 @@ def _send(handle: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(handle, number)
 
 
-def _gone(handle: int, file: Path, seconds: float) -> bool:
+def _gone(handle: int, pid: int, seconds: float) -> bool:
+    """The process itself, not its pid file: a supervisor removes that before its last breath."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if select.select([handle], [], [], 0.2)[0] or living(file) is None:
+        if select.select([handle], [], [], 0.2)[0] or began(pid) is None:
             return True
     return False

@@ -103,3 +103,19 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert pids.end(file, 0.3) == "killed"
     assert child.wait(5) == -signal.SIGKILL
     assert describe(-9) == "killed by SIGKILL"
+
+
+def test_one_that_removes_its_own_pid_file_first_is_still_waited_for(tmp_path: Path) -> None:
+    slow = (
+        "import os, signal, sys, time\n"
+        "def end(*_):\n    os.unlink(sys.argv[1]); time.sleep(0.8); os._exit(0)\n"
+        "signal.signal(15, end); print('up', flush=True); time.sleep(60)"
+    )
+    file = tmp_path / "slow.pid"
+    child = subprocess.Popen((sys.executable, "-c", slow, str(file)), stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    pids.write(file, child.pid)
+    assert pids.end(file, 5) == "ended"
+    assert pids.began(child.pid) is None
+    assert child.wait(1) == 0
