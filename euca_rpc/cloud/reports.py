@@ -139,10 +139,9 @@ def usage_row(i: Instance, now: Micros) -> Usage:
 
 
 def _forgotten(row: Instance, now: Micros, changes: list[Change], events: list[Event]) -> None:
-    """The node had it and no longer knows of it: asked again, as one whose disk must exist.  One that is to end, or is
-    off, stays as it was last seen: forgetting starts nothing, and takes back no cores."""
-    known = row.seen is Seen.FAILED if row.intent is Intent.RUNNING else lifecycle.is_off(row)
-    if known or row.intent is Intent.TERMINATED:
+    """The node had it and no longer knows of it: asked again, as one whose disk must exist.  One that is known to be off
+    stays so: forgetting starts nothing, and takes back no cores."""
+    if row.seen is Seen.FAILED if row.intent is Intent.RUNNING else lifecycle.is_off(row):
         return
     new = replace(
         row,
