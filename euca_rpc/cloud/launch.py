@@ -15,7 +15,8 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache
 
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
@@ -145,9 +146,13 @@ def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
     return image
 
 
+_REQUEST = tuple(f.name for f in fields(LaunchRequest))
+
+
 def request_hash(request: LaunchRequest) -> str:
     """Over the typed request after defaults, without the token itself."""
-    values = asdict(replace(request, client_token=None))
+    values = {name: getattr(request, name) for name in _REQUEST}  # every field is plain: no copies are needed
+    values["client_token"] = None
     values["user_data"] = hashlib.sha256(request.user_data).hexdigest()
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -310,15 +315,22 @@ class AddressPool:
     network: str = "127.31.0.0/16"
 
     def draw(self, view: View, taken: set[str], instance_id: str) -> tuple[str, str]:
-        block = ipaddress.ip_network(self.network)
+        first, count = _block(self.network)
         start = int(instance_id[2:], 16)
-        for step in range(block.num_addresses):
-            address = block[(start + step) % block.num_addresses]
-            if not 16 <= int(address) % 256 <= 250:
+        for step in range(count):
+            address = first + (start + step) % count
+            if not 16 <= address % 256 <= 250:
                 continue
-            public = str(address)
+            public = str(ipaddress.IPv4Address(address))
             if public not in view.addresses and public not in taken:
                 return public, "10." + public.partition(".")[2]
         raise EucaError(
             "capacity_exhausted", f"all addresses of {self.network} are in use: configure a larger pool"
         )
+
+
+@cache
+def _block(network: str) -> tuple[int, int]:
+    """Its first address and how many there are."""
+    block = ipaddress.IPv4Network(network)
+    return int(block.network_address), block.num_addresses

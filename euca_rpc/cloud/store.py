@@ -77,24 +77,27 @@ class Refused(Exception):
 
 
 # ------------------------------------------------------------------------------- dataclass field ↔ column
+def _same(value: Any) -> Any:
+    return value
+
+
 def _column(annotation: Any) -> tuple[type[peewee.Field], bool, Callable[[Any], Any], Callable[[Any], Any]]:
     """Column type, nullable, to the database, from the database."""
     null = False
     if typing.get_origin(annotation) is pytypes.UnionType:
         annotation, null = next(a for a in typing.get_args(annotation) if a is not type(None)), True
-    same: Callable[[Any], Any] = lambda v: v
     if typing.get_origin(annotation) is tuple:
-        return peewee.TextField, null, lambda v: json.dumps(list(v)), lambda v: tuple(json.loads(v))
+        return peewee.TextField, null, lambda v: json.dumps(v) if v else "[]", lambda v: tuple(json.loads(v))
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return peewee.TextField, null, str, annotation
     if annotation is bool:
-        return peewee.BooleanField, null, same, bool
+        return peewee.BooleanField, null, _same, bool
     if annotation is int:
-        return peewee.BigIntegerField, null, same, same
+        return peewee.BigIntegerField, null, _same, _same
     if annotation is bytes:
-        return peewee.BlobField, null, same, bytes
+        return peewee.BlobField, null, _same, bytes
     if annotation is str:
-        return peewee.TextField, null, same, same
+        return peewee.TextField, null, _same, _same
     raise TypeError(f"no column for {annotation!r}")
 
 
@@ -107,7 +110,7 @@ class _Table:
         hints = typing.get_type_hints(kind)
         self.names = [f.name for f in fields(kind)]
         columns: dict[str, Any] = {}
-        self.out: list[Callable[[Any], Any]] = []
+        self.out: list[Callable[[Any], Any] | None] = []  # None: goes to the database as it is
         self.back: list[Callable[[Any], Any]] = []
         for name in self.names:
             column, null, out, back = _column(hints[name])
@@ -115,13 +118,17 @@ class _Table:
                 columns[name] = peewee.AutoField() if kind is Event else column(primary_key=True)
             else:
                 columns[name] = column(null=null, index=name in _INDEXED.get(kind.__name__, ()))
-            self.out.append(_nullable(out))
+            self.out.append(None if out is _same else _nullable(out))
             self.back.append(_nullable(back))
         meta = type("Meta", (), {"database": database, "table_name": kind.__name__.lower()})
         self.model: Any = type(kind.__name__, (peewee.Model,), {**columns, "Meta": meta})
         model: Any = self.model
-        self.sent = [n for n in self.names if not (kind is Event and n == "id")]
-        model_fields = [getattr(model, n) for n in self.sent]
+        self.to_send = [
+            (n, out)
+            for n, out in zip(self.names, self.out, strict=True)
+            if not (kind is Event and n == "id")
+        ]
+        model_fields = [getattr(model, n) for n, _ in self.to_send]
         row = dict.fromkeys(model_fields, None)
         self.insert_sql = model.insert(row).sql()[0]
         others = [f for f in model_fields if f.name != self.key]
@@ -131,7 +138,7 @@ class _Table:
         self.delete_sql = model.delete().where(target == "").sql()[0]
 
     def params(self, row: Any) -> list[Any]:
-        return [self.out[self.names.index(n)](getattr(row, n)) for n in self.sent]
+        return [getattr(row, n) if out is None else out(getattr(row, n)) for n, out in self.to_send]
 
     def load(self, found: Sequence[Any]) -> Any:
         return self.kind(*[back(value) for back, value in zip(self.back, found, strict=True)])
