@@ -13,7 +13,7 @@ from dataclasses import replace
 from euca_rpc.clock import Micros
 from euca_rpc.node.hypervisor import Domain
 from euca_rpc.node.record import Record
-from euca_rpc.types import End, MachineReport, Seen, Size
+from euca_rpc.types import End, Intent, MachineReport, Seen, Size
 
 _HOST_LOSS = {"", End.UNKNOWN, End.CRASHED}  # ends that a changed boot id explains better
 
@@ -33,7 +33,20 @@ def see(record: Record, domain: Domain | None, boot_id: str, now: Micros) -> Rec
     return replace(record, seen=Seen.STOPPED, end=end or End.UNKNOWN, since=now, settled=True)
 
 
-def report_of(record: Record) -> MachineReport:
+def left_over(record: Record, boot_id: str) -> bool:
+    """Accepted before the host lost power, and not started then.  Who asked may have been told since that the host is
+    off and given the machine up, so it is not begun until it is asked for again."""
+    begun = record.settled or record.seen != Seen.PREPARING or record.want != Intent.RUNNING
+    return not begun and record.boot_id not in ("", boot_id)
+
+
+def report_of(record: Record, boot_id: str) -> MachineReport:
+    if left_over(record, boot_id):
+        record = replace(
+            record,
+            seen=Seen.NOTHING,
+            detail="The host lost power before it was started; it waits to be asked again.",
+        )
     return MachineReport(
         instance_id=record.spec.instance_id,
         generation=record.generation,

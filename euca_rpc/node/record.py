@@ -41,7 +41,7 @@ class Record:
     seen: str  # types.Seen
     settled: bool  # nothing is left to do for `want`
     started: bool = False  # the hypervisor was asked to start this generation (written before it was asked)
-    boot_id: str = ""  # of the host when it was
+    boot_id: str = ""  # of the host when it was accepted, then when it was started
     end: str = ""
     detail: str = ""
     private_address: str = ""

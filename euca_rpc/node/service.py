@@ -32,7 +32,7 @@ from typing import Any
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, parse_resource_id
 from euca_rpc.node.machine import console_tail, no_disk_sentence
-from euca_rpc.node.observed import held, shortage
+from euca_rpc.node.observed import held, left_over, shortage
 from euca_rpc.node.record import Record, Tombstone
 from euca_rpc.node.work import NodeWork
 from euca_rpc.types import Intent, MachineSpec, Seen, Size
@@ -112,6 +112,8 @@ class NodeService(NodeWork):
             if record.want != Intent.RUNNING:
                 raise _old(instance_id, generation, record.generation, "was stopped")
             self._later.pop(instance_id, None)  # asked again: try now
+            if left_over(record, self._facts.boot_id):
+                self._save(replace(record, boot_id=self._facts.boot_id))
             return
         objection = self._objection(spec, record)
         if objection is not None and record is not None and record.seen in (Seen.RUNNING, Seen.PREPARING):
@@ -124,6 +126,7 @@ class NodeService(NodeWork):
                 want=Intent.RUNNING,
                 seen=Seen.PREPARING if objection is None else Seen.FAILED,
                 settled=objection is not None,
+                boot_id=self._facts.boot_id,
                 detail="" if objection is None else objection.sentence,
                 private_address=spec.private_address,
                 public_address=spec.public_address,

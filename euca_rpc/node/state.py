@@ -131,7 +131,7 @@ class NodeState:
     def _compose(self) -> NodeReport:
         """The report; its version is raised by every change of what it says."""
         now = self._clock.now()
-        machines = [report_of(record) for record in self._machines.values()]
+        machines = [report_of(record, self._facts.boot_id) for record in self._machines.values()]
         machines += [m for m in self._unrecorded if m.instance_id not in self._machines]
         machines += [
             MachineReport(i, t.generation, t.reboots, Seen.ABSENT, since=t.at)

@@ -14,7 +14,7 @@ from euca_rpc.carrier import Answer
 from euca_rpc.clock import SECOND, Micros, moment
 from euca_rpc.errors import EucaError
 from euca_rpc.node.machine import Superseded, prepare
-from euca_rpc.node.observed import see
+from euca_rpc.node.observed import left_over, see
 from euca_rpc.node.state import NodeState
 from euca_rpc.types import End, Intent, Seen
 
@@ -35,7 +35,7 @@ class NodeWork(NodeState):
         with self._lock:
             before = self._last
             changed = self._compose() is not before
-            left = [i for i, r in self._machines.items() if not r.settled] + list(self._removing)
+            left = [i for i, r in self._machines.items() if not r.settled] + sorted(self._removing)
             self._forget_old()
         for instance_id in left:
             self._pursue(instance_id)
@@ -55,6 +55,8 @@ class NodeWork(NodeState):
             if instance_id in self._removing:
                 job = lambda: self._remove(instance_id)
             elif record is None or record.settled or not self._looked:
+                return
+            elif left_over(record, self._facts.boot_id):
                 return
             elif record.want == Intent.STOPPED:
                 job = lambda: self._stop(instance_id, record.generation)
