@@ -14,7 +14,7 @@ marks and for nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -29,16 +29,18 @@ from euca_rpc.cloud.instances import Instances, Placer
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
 from euca_rpc.cloud.nodes import FENCED
+from euca_rpc.cloud.reading import Reader
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
+from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.nouns import Core
 from euca_rpc.policy.values import Launch, LaunchClass
 from euca_rpc.types import Instance, NodeReport, Seen
-from euca_rpc.wire.codec import pack, unpack
+from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
 log = logging.getLogger("euca.cloud")
@@ -55,6 +57,7 @@ class Settings:
     pool: launch.AddressPool = field(default_factory=launch.AddressPool)
     poll: Micros = reconcile.POLL
     silence: Micros = 10 * SECOND
+    revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
 
 
 class CloudController:
@@ -76,6 +79,8 @@ class CloudController:
         self.settings = settings
         self._carrier = carrier
         self._placer = placer
+        self._told_revoked: dict[str, list[str]] = {}  # zone → what its cluster controller was told of them
+        self._reader = Reader()
         self._skew: Micros | None = None  # cloud time − monotonic time, as it was when last believed
         self.clock_trouble = ""
         self.key_pool = KeyPool(carrier)
@@ -161,7 +166,12 @@ class CloudController:
         )
 
     def _answered(self, zone: str, serial: int, answer: Answer) -> None:
-        told: Mapping[str, Any] = answer.value if answer.error is None else {}
+        told: Mapping[str, Any] = {}
+        if answer.error is None:
+            try:
+                told = self._reader.read(answer.value)
+            except EucaError as nonsense:
+                answer = Answer(None, nonsense)
         strays = self._strays(told)
 
         def verb(view: View, now: Micros) -> Outcome:
@@ -189,11 +199,14 @@ class CloudController:
         self.journal.submit(verb).add_done_callback(after)
 
     def _tell_roster(self, zone: str, told: Mapping[str, Any]) -> None:
-        """A cluster controller keeps nothing: it is told whom to ask whenever it has started or somebody came or went."""
+        """A cluster controller keeps nothing: it is told whom to ask, and whom not to trust, whenever it has started,
+        somebody came or went, or a certificate was revoked."""
         view = self.journal.view
         poll = view.polls[zone]
         start_id, version = str(told.get("start_id") or ""), view.roster_version
-        if told.get("roster") and poll.start_id == start_id and poll.told_roster == version:
+        revoked = sorted(map(str, self.settings.revoked()))
+        knows_nodes = told.get("roster") and poll.start_id == start_id and poll.told_roster == version
+        if knows_nodes and self._told_revoked.get(zone, []) == revoked:
             return
         nodes = sorted(
             n.id for n in view.nodes.values() if n.zone == zone and n.admin_state in ("active", "drained")
@@ -202,6 +215,7 @@ class CloudController:
         def confirmed(answer: Answer) -> None:
             if answer.error is not None:
                 return  # the next report says that it still has none
+            self._told_revoked[zone] = revoked
 
             def verb(view: View, now: Micros) -> Outcome:
                 poll = view.polls[zone]
@@ -209,7 +223,7 @@ class CloudController:
 
             self.journal.submit(verb).add_done_callback(lambda done: self.wake())
 
-        self._carrier.call(object_name(CLUSTER, zone), "roster", {"nodes": nodes}, confirmed)
+        self._carrier.call(object_name(CLUSTER, zone), "roster", {"nodes": nodes, "revoked": revoked}, confirmed)
 
     # -------------------------------------------------------------------------------------------- telling nodes
     def _tell(self, action: reconcile.Tell) -> None:
@@ -258,9 +272,8 @@ class CloudController:
         found: list[tuple[str, dict[str, Any]]] = []
         view = self.journal.view
         for node_id, entry in (told.get("nodes") or {}).items():
-            if entry.get("report") is None:
-                continue
-            for m in unpack(NodeReport, entry["report"]).machines:
+            report: NodeReport | None = entry["report"]
+            for m in report.machines if report is not None else ():
                 row = view.instances.get(m.instance_id)
                 if m.seen == Seen.ABSENT or (row is not None and row.ended_at is None):
                     continue

@@ -16,11 +16,10 @@ from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, NodeReport, Seen, Usage
-from euca_rpc.wire.codec import unpack
 
 
 def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outcome:
-    """One zone's answer to `report` (see `cluster.service`)."""
+    """One zone's answer to `report` (see `cluster.service`), its reports read (see `reading`)."""
     changes: list[Change] = [Soft(Contact(zone, heard_at=now))]
     events: list[Event] = []
     for node_id, told in (answer.get("nodes") or {}).items():
@@ -28,11 +27,10 @@ def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outco
         if node is None or node.zone != zone or node.admin_state not in ("active", "drained"):
             continue
         _contact(view, node, told, now, changes)
-        if told.get("report") is not None:
-            report = unpack(NodeReport, told["report"])
-            if report.node == node_id:
-                _node(node, report, now, changes, events)
-                _machines(view, node, report, now, changes, events)
+        report: NodeReport | None = told["report"]
+        if report is not None and report.node == node_id:
+            _node(node, report, now, changes, events)
+            _machines(view, node, report, now, changes, events)
     return Outcome(tuple(changes), tuple(events))
 
 

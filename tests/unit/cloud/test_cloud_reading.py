@@ -1,0 +1,57 @@
+"""Reports are read once: what is said again in the same words costs a comparison."""
+
+from __future__ import annotations
+
+import pytest
+
+from euca_rpc.cloud import reading
+from euca_rpc.errors import EucaError
+from euca_rpc.types import MachineReport, NodeReport, Seen, Size
+from euca_rpc.wire.codec import pack
+
+
+def answer(*machines, version=1):
+    told = NodeReport("open/h1", "boot-1", "simulated", "x86_64", Size(4, 2048, 100), version, machines)
+    return {"zone": "open", "nodes": {"open/h1": {"version": version, "report": pack(told)}}}
+
+
+def machine(id, seen=Seen.RUNNING):
+    return MachineReport(id, 1, 0, seen)
+
+
+def test_what_is_said_again_is_not_read_again(monkeypatch):
+    reader = reading.Reader()
+    first = reader.read(answer(machine("i-00000001"), machine("i-00000002")))["nodes"]["open/h1"]["report"]
+    read = []
+    original = reading.unpack
+    monkeypatch.setattr(reading, "unpack", lambda cls, wire: (read.append(cls), original(cls, wire))[1])
+    changed = machine("i-00000002", Seen.STOPPED)
+    second = reader.read(answer(machine("i-00000001"), changed, version=2))["nodes"]["open/h1"]["report"]
+    assert read.count(MachineReport) == 1
+    assert second.machines[0] is first.machines[0]
+    assert second.machines[1] == changed
+    assert second.version == 2
+
+
+def test_a_machine_that_is_no_longer_mentioned_is_not_remembered():
+    reader = reading.Reader()
+    reader.read(answer(machine("i-00000001")))
+    assert reader.read(answer())["nodes"]["open/h1"]["report"].machines == ()
+
+
+def test_no_report_means_no_news():
+    told = {"nodes": {"open/h1": {"version": 1, "report": None}}}
+    assert reading.Reader().read(told)["nodes"]["open/h1"]["report"] is None
+
+
+def test_nonsense_is_refused_by_the_name_of_its_field():
+    bad = answer(machine("i-00000001"))
+    del bad["nodes"]["open/h1"]["report"]["machines"][0]["generation"]
+    with pytest.raises(EucaError, match="generation"):
+        reading.Reader().read(bad)
+
+
+def test_a_zone_that_speaks_nonsense_is_asked_again(bench):
+    bench.add_node()
+    bench.answer("open", {"nodes": {"open/h1": {"report": {"machines": [{}]}}}})
+    bench.report()  # which asserts that the zone was asked
