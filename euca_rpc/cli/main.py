@@ -34,6 +34,7 @@ WORDS = {
     "quota": "people:quota",
     "node": "nodes:node",
     "sync_key": "nodes:sync_key",
+    "zone_token": "serve:zone_token",
     "nameserver": "serve:nameserver",
     "cloud": "serve:cloud",
     "cluster": "serve:cluster",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from euca_rpc.cli import join
 from euca_rpc.cli.frame import Command, Group, Invocation, invocation
 from euca_rpc.cli.remote import ask
 from euca_rpc.errors import EucaError
@@ -44,8 +45,7 @@ NODE = NodeName()
 )
 @click.option("--zone", help="The availability zone this host belongs to.")
 @click.option("--host", help="The name of this host.")
-@click.option("--token", help="What `euca node add` printed; needed once, to enrol.", envvar="EUCA_TOKEN")
-@click.option("--listen-port", type=click.IntRange(1, 65535), help="Default: the base port + 40.")
+@join.options
 @click.option("--hypervisor", help="auto, kvm, qemu, xen, test or simulated.")
 @click.option(
     "--offer", nargs=3, type=int, metavar="CORES MB GB", help="What to offer, instead of all there is."
@@ -56,6 +56,9 @@ def node(
     zone: str | None,
     host: str | None,
     token: str | None,
+    nameserver: str | None,
+    address: str | None,
+    advertise: str | None,
     listen_port: int | None,
     hypervisor: str | None,
     offer: tuple[int, int, int] | None,
@@ -69,7 +72,8 @@ def node(
     flags: dict[str, Any] = {"node.hypervisor": hypervisor}
     if offer:
         flags |= dict(zip(("node.cores", "node.memory_mb", "node.disk_gb"), offer, strict=True))
-    config = context.ensure_object(Invocation).config(flags)
+    one = context.ensure_object(Invocation)
+    config = join.configured(one, token, nameserver, address, advertise, flags)
     from euca_rpc.daemons.node import main  # a daemon's imports are not every command's
 
     main(config, zone, host, listen_port, token)

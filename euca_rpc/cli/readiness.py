@@ -31,8 +31,8 @@ class Part:
     why: str = ""
 
 
-def parts(config: Config, expect: list[str]) -> list[Part]:
-    """All that must answer, as it is now; ``expect`` are node ids that must be among them."""
+def parts(config: Config, expect: list[str] | None = None) -> list[Part]:
+    """All that must answer, as it is now; of the nodes those in ``expect``, or all that are known."""
     try:
         zones: list[dict[str, Any]] = ask(config, "zones", timeout=5.0)
         nodes: list[dict[str, Any]] = ask(config, "nodes", timeout=5.0)
@@ -48,10 +48,14 @@ def parts(config: Config, expect: list[str]) -> list[Part]:
     found += [
         Part(f"zone {zone['name']}", bool(zone["up"]), str(zone.get("trouble") or "")) for zone in zones
     ]
-    usable = [node for node in nodes if node["state"] == "active"]
-    found += [Part(f"node {node['id']}", bool(node["up"]), str(node.get("trouble") or "")) for node in usable]
-    known = {part.name for part in found}
-    found += [Part(f"node {id}", False, "not known yet") for id in expect if f"node {id}" not in known]
+    known = {node["id"]: node for node in nodes}
+    wanted = expect if expect is not None else list(known)
+    for id in wanted:
+        node = known.get(id)
+        if node is None:
+            found.append(Part(f"node {id}", False, "not known yet"))
+        elif node["state"] == "active":  # one that is drained or fenced is waited for by nobody
+            found.append(Part(f"node {id}", bool(node["up"]), str(node["trouble"] or "")))
     return found
 
 
@@ -80,7 +84,7 @@ def follow(
     began = time.monotonic()
     shown: set[str] = set()
     while True:
-        now = parts(config, expect or [])
+        now = parts(config, expect)
         for part in now:
             if part.ready and part.name not in shown:
                 shown.add(part.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from euca_rpc.cli import join
 from euca_rpc.cli.frame import Command, Group, Invocation, invocation
 from euca_rpc.cli.lists import COLUMNS
 from euca_rpc.cli.remote import ask
@@ -46,16 +47,43 @@ def cloud(one: Invocation) -> None:
 @click.command(
     "cluster",
     cls=Command,
-    help="Run the cluster controller of a zone (one daemon).",
-    examples="euca cluster --zone z",
+    help="Run the cluster controller of a zone (one daemon). On another host it enrols with the token that `euca "
+    "zone_token ZONE` printed.",
+    examples="euca cluster --zone east\neuca cluster --zone east --address 192.0.2.7 --token TOKEN",
 )
 @click.option("--zone", required=True)
-@click.option("--listen-port", type=click.IntRange(1, 65535), help="Default: the base port + 10.")
+@join.options
 @invocation
-def cluster(one: Invocation, zone: str, listen_port: int | None) -> None:
+def cluster(
+    one: Invocation,
+    zone: str,
+    token: str | None,
+    nameserver: str | None,
+    address: str | None,
+    advertise: str | None,
+    listen_port: int | None,
+) -> None:
+    config = join.configured(one, token, nameserver, address, advertise)
     from euca_rpc.daemons.cluster import main
 
-    main(one.config(), zone, listen_port)
+    main(config, zone, listen_port, token)
+
+
+@click.command(
+    "zone_token",
+    cls=Command,
+    help="A one-time token with which ZONE's cluster controller enrols on a host of its own.",
+    examples="euca zone_token east",
+)
+@click.argument("zone")
+@invocation
+def zone_token(one: Invocation, zone: str) -> None:
+    made = dict(ask(one.config(), "zone_token", {"zone": zone}))
+    made["command"] = f"euca cluster --zone {zone} --token {made['token']}"
+    if one.as_json:
+        one.output.document(made)
+    else:
+        one.output.say(f"On the host of {zone}'s cluster controller, once:\n\n  {made['command']}\n")
 
 
 @click.group(

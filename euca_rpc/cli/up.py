@@ -16,6 +16,7 @@ import fcntl
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -86,6 +87,31 @@ def node_program(config: Config, zone: str, host: str) -> Program:
 
 def real_guests(config: Config) -> bool:
     return config.node.hypervisor in ("auto", "kvm", "qemu", "xen")
+
+
+def check_ports(config: Config) -> None:
+    """Before anything is made: a daemon that finds its port taken would only die again and again."""
+    fixed = (
+        configuration.EC2,
+        configuration.NAMESERVER,
+        configuration.CLOUD,
+        configuration.IMAGES,
+        configuration.ENROL,
+    )
+    offsets = [*fixed, *(configuration.CLUSTER + n for n in range(len(config.up.zones)))]
+    offsets += [configuration.NODE + n for n in range(len(every_node(config)))]
+    for offset in offsets:
+        with socket.socket(socket.AF_INET6 if ":" in config.listen.address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((config.listen.address, config.port(offset)))
+            except OSError as error:
+                raise EucaError(
+                    "state_conflict",
+                    f"Port {config.port(offset)} of {config.listen.address} cannot be had: {error.strerror}. Move this "
+                    f"cloud with --port (its daemons use {config.listen.port} and above), or find who has it: "
+                    f"ss -ltnp 'sport = {config.port(offset)}'",
+                ) from None
 
 
 def share(config: Config, of: int) -> tuple[int, int, int]:
@@ -234,6 +260,9 @@ def up(
     config = one.config(flags)
     if pids.living(config.run / f"{SUPERVISOR}.pid"):
         raise already_up(config)
+    with only_one(config):
+        clear_leftovers(config)  # of a supervisor that was killed; they hold the ports
+    check_ports(config)
     output = one.output
     made = prepare(config, output.step)
     welcome(output, config, made)

@@ -8,10 +8,12 @@ from euca_rpc.carrier import Answer
 from euca_rpc.cluster.service import ClusterService
 from euca_rpc.config import CLUSTER as PORT
 from euca_rpc.config import Config
-from euca_rpc.daemons.frame import Frame, leave
+from euca_rpc.daemons.frame import Frame, enrol_once, leave
 from euca_rpc.ids import SystemIds
 from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, object_name
 from euca_rpc.wire.pki import PeerName
+
+WORKERS = 64  # a zone may have hundreds of nodes, some of them silent
 
 
 class Servant:
@@ -30,8 +32,10 @@ class Servant:
         return self._service.poke(peer)
 
 
-def main(config: Config, zone: str, port: int | None = None) -> None:
-    frame = Frame(config, config.identity(CLUSTER, zone), f"cluster-{zone}")
+def main(config: Config, zone: str, port: int | None = None, token: str | None = None) -> None:
+    if token:
+        enrol_once(config.identity(CLUSTER, zone), token)
+    frame = Frame(config, config.identity(CLUSTER, zone), f"cluster-{zone}", WORKERS)
 
     def nothing(answer: Answer) -> None:
         """A lost poke loses nothing: the cloud controller asks anyway."""

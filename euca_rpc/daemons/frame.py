@@ -29,6 +29,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.stepper import Stepper
 from euca_rpc.wire.contracts import CLOUD, object_name
 from euca_rpc.wire.directory import Directory
+from euca_rpc.wire.enrol import enrol
 from euca_rpc.wire.pki import Identity
 from euca_rpc.wire.pyro import Endpoint, Remote
 from euca_rpc.wire.revocation import RevokedList
@@ -40,7 +41,7 @@ REVOKED_S = 30.0
 RENEW_S = 3600.0
 AGAIN_S = 3.0  # after a beat that failed
 CRASHED = 70  # EX_SOFTWARE
-WORKERS = 16
+WORKERS = 32
 
 
 class Frame:
@@ -62,7 +63,6 @@ class Frame:
         self._ending = os.pipe()
         self._code = 0
         self._over = threading.Event()
-        self._trouble = ""
 
     # ------------------------------------------------------------------------------------------------ serving
     def offer(self, servant: object, port: int) -> None:
@@ -117,30 +117,30 @@ class Frame:
 
     # -------------------------------------------------------------------------------------------------- beats
     def _every(self, seconds: float, beat: Callable[[], None]) -> None:
+        failures = 0
         while True:
             pause = min(seconds, AGAIN_S)
             try:
                 beat()
             except EucaError as error:
-                self._complain(f"{beat.__name__.strip('_')}: {error.sentence}")
+                failures += 1
+                if (
+                    failures == 2
+                ):  # once, not every few seconds; and when all start together the first may well fail
+                    log.warning("%s: %s", beat.__name__.strip("_"), error.sentence)
             except Exception:
                 log.exception("%s failed", beat.__name__)
             else:
-                pause = seconds
+                if failures > 1:
+                    log.info("%s: works again", beat.__name__.strip("_"))
+                pause, failures = seconds, 0
             if self._over.wait(pause):
                 return
-
-    def _complain(self, sentence: str) -> None:
-        """Once, not every five seconds."""
-        if sentence[:60] != self._trouble[:60]:
-            log.warning("%s", sentence)
-        self._trouble = sentence
 
     def _register(self) -> None:
         trouble = self.directory.register_all()
         if trouble is not None:
             raise trouble
-        self._trouble = ""
 
     def _revoked(self) -> None:
         if self.identity.peer.role != CLOUD:  # which has the authority itself
@@ -160,6 +160,12 @@ class Frame:
         for use in self.renewed:
             use(self.identity)
         log.info("the certificate was renewed")
+
+
+def enrol_once(directory: Path, token: str) -> None:
+    """A token is good once; the start line that holds it may be used for ever."""
+    if not (directory / "cert.pem").exists():
+        enrol(token, directory)
 
 
 def leave(code: int) -> None:

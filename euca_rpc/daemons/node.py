@@ -11,7 +11,7 @@ import os
 from euca_rpc.carrier import Answer
 from euca_rpc.config import NODE as PORT
 from euca_rpc.config import Config
-from euca_rpc.daemons.frame import Frame, leave
+from euca_rpc.daemons.frame import Frame, enrol_once, leave
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds, node_id
 from euca_rpc.images.cache import ImageCache
@@ -20,7 +20,6 @@ from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.open import open_backend
 from euca_rpc.node.service import NodeService
 from euca_rpc.wire.contracts import CLUSTER, NODE, object_name
-from euca_rpc.wire.enrol import enrol
 from euca_rpc.wire.pki import PeerName
 from euca_rpc.wire.tls import Contexts
 
@@ -29,8 +28,8 @@ GIB = 1 << 30
 
 def main(config: Config, zone: str, host: str, port: int | None = None, token: str | None = None) -> None:
     directory = config.identity(NODE, zone, host)
-    if token and not (directory / "cert.pem").exists():
-        enrol(token, directory)
+    if token:
+        enrol_once(directory, token)
     frame = Frame(config, directory, f"node-{zone}-{host}")
     if frame.identity.peer != PeerName(NODE, zone, host):
         raise EucaError(
