@@ -13,6 +13,8 @@ known and makes the report.  What they promise:
 
 * a generation is started at most once, and never at or below a tombstone; the mark "start asked" is durable before
   the hypervisor is asked, and after a restart of the daemon a machine that runs is adopted, not started;
+* what was accepted before the host lost power, and not started then, waits to be asked again: the host may have been
+  given up meanwhile;
 * a machine that ended is reported with the reason and left alone: only a new generation runs again;
 * nothing is removed but what a tombstone names, and the tombstone is durable first;
 * a reset is done at most once per value of the reboot counter: the counter is durable before the reset, so a daemon
