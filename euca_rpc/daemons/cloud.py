@@ -58,6 +58,7 @@ def main(config: Config) -> None:
         authority.cloud_id,
         Blobs(config.images_url, config.ticket_key.read_bytes()),
         AddressPool(config.network.address_pool),
+        revoked=authority.revoked,
     )
     placer = EnginePlacer(engine, frame.clock)
     controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)

@@ -1,6 +1,7 @@
 """What a servant offers: the table of `contracts`, its own methods of those names, and nothing else.
 
-    answer: peers' contracts overlap? ─► a row for it? ─► caller's role in the row? ─► arguments fit? ─► the method
+    answer: peers' contracts overlap? ─► a row for it? ─► caller's role in the row, its zone ours? ─► arguments fit?
+            ─► the method
 
 A servant is a plain object.  Its methods take the call's arguments by keyword, and ``peer`` (a PeerName) if they want
 to know who calls: that comes from the certificate, and an argument of that name is dropped.
@@ -56,6 +57,7 @@ class Offer:
     def __init__(self, name: str, servant: object, calls: Calls) -> None:
         self.name = name
         self._role = contracts.role_of(name)
+        self._zone = PeerName.of_object(name).zone
         self._calls = calls
         self._methods = _methods(name, servant, calls)
         self.ignored_arguments = 0
@@ -70,6 +72,12 @@ class Offer:
             raise EucaError(
                 "role_refused",
                 f"{self.name}.{method} may be called by {', '.join(row.callers)}, but the caller is the"
+                f" {caller.text}",
+            )
+        if self._zone and caller.zone not in ("", self._zone) and row.callers != contracts.ROLES:
+            raise EucaError(
+                "role_refused",
+                f"{self.name}.{method} may be called from its own zone {self._zone}, but the caller is the"
                 f" {caller.text}",
             )
         if not isinstance(args, dict):
