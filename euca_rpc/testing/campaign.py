@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from euca_rpc.clock import MINUTE, SECOND
-from euca_rpc.cloud import lifecycle
+from euca_rpc.clock import MINUTE
 from euca_rpc.testing import checks
 from euca_rpc.testing.history import Broken
 from euca_rpc.testing.network import Weather
@@ -73,7 +72,7 @@ class Campaign:
 
     def _terminate_all(self) -> None:
         world = self.world
-        alive = tuple(i.id for i in world.view.instances.values() if i.ended_at is None)
+        alive = tuple(sorted(i.id for i in world.view.instances.values() if i.ended_at is None))
         if alive:
             world.clients.ask(world.cloud.core, world.admin, "terminate", alive)
 
@@ -268,7 +267,7 @@ class Campaign:
             return value
         self._lies -= 1
         machines = list(value["machines"])
-        foreign = [i for i in self.world.view.instances.values() if i.node != self._liar]
+        foreign = [i for _, i in sorted(self.world.view.instances.items()) if i.node != self._liar]
         kind = self.random.choice(("others", "others", "generation", "omits"))
         if kind == "others" and foreign:
             row = self.random.choice(foreign)
@@ -290,7 +289,3 @@ class Campaign:
         elif kind == "omits" and machines:
             machines.pop(self.random.randrange(len(machines)))
         return {**value, "machines": machines}
-
-
-def settled_within(minutes: float) -> int:
-    return int(minutes * 60 * SECOND) + lifecycle.START_DEADLINE

@@ -102,7 +102,9 @@ class History:
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
         self.may_fail: set[str] = set()  # instances whose failure was arranged
         self.view: View = View()
-        self.verdict: Broken | None = None  # the first; somebody's `except Exception` may have eaten the raise
+        self.verdict: Broken | None = (
+            None  # the first; somebody's `except Exception` may have eaten the raise
+        )
 
     # ------------------------------------------------------------------------------------------------ telling
     def note(self, text: str) -> None:
@@ -125,7 +127,7 @@ class History:
             if not wanted or not asked.ids or wanted & set(asked.ids):
                 named = " ".join(asked.ids) or (asked.request and f"{asked.request}") or ""
                 told.append((asked.at, f"client: {asked.what} {named} → {asked.outcome} {asked.symbol}"))
-        for id_ in wanted or self.ledger:
+        for id_ in sorted(wanted or self.ledger):
             for at, i in self.ledger.get(id_, ()):
                 row = f"row {i.id} on {i.node}: {lifecycle.state(i)} = {i.intent}/{i.generation} × {i.seen}"
                 row += f"/{i.seen_generation} attempts {i.attempts} reboots {i.seen_reboots}/{i.reboots} {i.reason}"
@@ -213,16 +215,19 @@ class History:
             return
         self.follow()
         if view.instances is not before.instances:
-            for row in view.instances.values():
-                old = self.row(row.id)
-                if row is not old and row != old:
-                    self.ledger[row.id].append((self._now(), row))
-                    self._changed(old, row, before, view)
+            changed = [
+                (old, row)
+                for row in view.instances.values()
+                if (old := self.row(row.id)) is not row and old != row
+            ]
+            for old, row in sorted(changed, key=lambda pair: pair[1].id):
+                self.ledger[row.id].append((self._now(), row))
+                self._changed(old, row, before)
             self._addresses(view)
             self._quotas(view)
         self._claims(view)
 
-    def _changed(self, old: Instance | None, new: Instance, before: View, view: View) -> None:
+    def _changed(self, old: Instance | None, new: Instance, before: View) -> None:
         if old is None:
             return
         if old.ended_at is not None:

@@ -20,7 +20,7 @@ import msgpack
 
 from euca_rpc.carrier import Answer, OnAnswer
 from euca_rpc.errors import EucaError
-from euca_rpc.testing.timeline import Killed, Process, Timeline
+from euca_rpc.testing.timeline import Process, Timeline
 from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, role_of
 
 

@@ -1,0 +1,70 @@
+"""Seeded histories of a whole cloud, judged by everything that happened in them.
+
+A seed that fails prints itself and the story of the machines concerned; the same seed gives the same story:
+
+    pytest tests/simulation/test_world.py -k seed-17
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from euca_rpc.testing.campaign import Campaign
+
+SEEDS = range(24)
+MORE = range(1000, 1400)
+
+
+def live(memory, seed: int, **values: float) -> Campaign:
+    campaign = Campaign(memory / str(seed), seed, **values)
+    try:
+        campaign.run()
+    finally:
+        campaign.world.close()
+    return campaign
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids="seed-{}".format)
+def test_whatever_happens_no_promise_is_broken(memory, seed, record_property):
+    world = live(memory, seed).world
+    record_property("simulated seconds per second", round(world.speed))
+    assert world.history.asked, "nobody asked for anything: this seed shows nothing"
+    print(f"seed {seed}: {world.timeline.events} events, {world.speed:.0f} simulated seconds per second")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_whatever_happens_for_a_long_time(memory):
+    for seed in MORE:
+        live(memory, seed, minutes=30, faults_every=15)
+
+
+def test_the_same_seed_gives_the_same_story(memory):
+    first, second = (live(memory / name, 5, minutes=3).world.history.story(last=10**6) for name in "ab")
+    assert first == second
+    assert len(first.splitlines()) > 40
+
+
+def test_faults_and_clients_do_reach_everything(memory):
+    """The net is only as good as what swims into it: over the seeds, all of these must have happened."""
+    notes, symbols, whats, ends = "", set(), set(), set()
+    for seed in range(6):
+        history = live(memory, seed).world.history
+        notes += history.story(last=10**6)
+        symbols |= {a.symbol for a in history.asked}
+        whats |= {a.what for a in history.asked if a.outcome == "answered"}
+        ends |= {line.end for line in history.lines if line.what == "end"}
+    for word in (
+        "KILLED euca.cloud",
+        "KILLED euca.cluster",
+        "KILLED euca.node",
+        "POWER",
+        "LINK",
+        "FENCE",
+        "LIES",
+        "→ lost",
+    ):
+        assert word in notes, word
+    assert {"capacity_exhausted", "state_conflict"} <= symbols
+    assert whats == {"launch", "terminate", "stop", "start", "reboot", "describe"}
+    assert ends == {"guest", "crashed"}
