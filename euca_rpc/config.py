@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import json
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,7 +22,6 @@ from typing import Any, Final, get_origin, get_type_hints
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name
-from euca_rpc.wire.files import write_atomically
 
 FILE: Final = "euca.toml"
 HYPERVISORS: Final = ("auto", "kvm", "qemu", "xen", "test", "simulated")
@@ -315,43 +312,3 @@ def _unknown(path: Path, key: str, known: list[str], what: str) -> EucaError:
 
 def _wrong(path: Path, key: str, why: str) -> EucaError:
     return EucaError("config_invalid", f"{path}: {key} {why}.", facts={"file": str(path), "key": key})
-
-
-# --------------------------------------------------------------------------------------------------- writing
-HEAD: Final = "# What the daemons need to start.  All settings there are: euca config show --origin\n"
-
-
-def remember(config: Config) -> bool:
-    """Write what was said by flag into the file, so that the next command needs no flags.  Comments and all else stay
-    as they are.  True if the file changed."""
-    old = config.file.read_text("utf-8") if config.file.exists() else HEAD
-    text = old
-    for key, value, origin in config.values():
-        if origin == "flag" and key != "home":
-            text = _amended(text, *key.split("."), _toml(value))
-    if text == old and config.file.exists():
-        return False
-    tomllib.loads(text)  # never leave a file behind that the next start cannot read
-    write_atomically(config.file, text.encode())
-    return True
-
-
-def _amended(text: str, section: str, name: str, value: str) -> str:
-    """``text`` with ``name = value`` in ``[section]``; a list that spans lines is replaced as a whole."""
-    head = re.search(rf"^\[\s*{section}\s*\][^\n]*\n?", text, re.MULTILINE)
-    if head is None:
-        return f"{text.rstrip()}\n\n[{section}]\n{name} = {value}\n"
-    after = text[head.end() :]
-    following = re.search(r"^\[", after, re.MULTILINE)
-    body, rest = (after[: following.start()], after[following.start() :]) if following else (after, "")
-    line = re.compile(rf"^{name}\s*=\s*(\[[^\]]*\]|[^\n#]*)", re.MULTILINE)
-    body = line.sub(lambda _: f"{name} = {value}", body) if line.search(body) else f"{name} = {value}\n{body}"
-    return text[: head.end()].rstrip("\n") + "\n" + body + rest
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, str) else repr(value)

@@ -23,9 +23,9 @@ from euca_rpc.cli.frame import REFUSED, Command, Invocation, invocation
 from euca_rpc.cli.readiness import accepts
 from euca_rpc.cli.remote import ask
 from euca_rpc.cli.status import processes
-from euca_rpc.cli.up import every_node, real_guests
 from euca_rpc.clock import SECOND, SystemClock, moment
 from euca_rpc.config import Config
+from euca_rpc.daemons.programs import every_node, real_guests
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import PROGRAMS, LibvirtHost
 from euca_rpc.wire.pki import Identity

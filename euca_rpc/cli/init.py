@@ -22,7 +22,8 @@ from euca_rpc.cli.output import Output
 from euca_rpc.clock import SystemClock
 from euca_rpc.cloud.bootstrap import initialise
 from euca_rpc.cloud.seal import Seal
-from euca_rpc.config import MOST_ZONES, Config, remember
+from euca_rpc.config import MOST_ZONES, Config
+from euca_rpc.config_file import remember
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds
 from euca_rpc.wire.contracts import ADMIN, CLOUD, CLUSTER, IMAGES, NAMESERVER

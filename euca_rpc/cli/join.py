@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from euca_rpc.cli.frame import Invocation
-from euca_rpc.config import ENROL, NAMESERVER, Config, remember
+from euca_rpc.config import ENROL, NAMESERVER, Config
+from euca_rpc.config_file import remember
 from euca_rpc.wire.enrol import EnrolToken
 from euca_rpc.wire.tls import at
 

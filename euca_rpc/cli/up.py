@@ -4,9 +4,7 @@
                                             └─ a node for every zone and number, once it has enrolled
 
 A node enrols as one on another host would: the cloud controller is told of it, gives a one-time token,
-and the node's key is made where it is used. With real guests each node runs inside a host of its own
-(`euca_rpc.host`): a private libvirtd in its own namespaces, so that nothing of the machine's own
-libvirt is touched and all is gone with it.
+and the node's key is made where it is used.  What is run, and with which ports: `daemons.programs`.
 """
 
 from __future__ import annotations
@@ -16,9 +14,7 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -35,10 +31,16 @@ from euca_rpc.cli.remote import ask
 from euca_rpc.config import Config
 from euca_rpc.daemons import log as logs
 from euca_rpc.daemons import pids
+from euca_rpc.daemons.programs import (
+    check_ports,
+    controllers,
+    euca,
+    every_node,
+    node_program,
+)
 from euca_rpc.daemons.supervisor import HOST_GRACE, Program, Supervisor
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
-from euca_rpc.node.virtualisation import choose_virtualisation
 from euca_rpc.wire.contracts import NODE
 from euca_rpc.wire.enrol import enrol
 
@@ -47,88 +49,6 @@ log = logging.getLogger(__name__)
 SUPERVISOR = "up"
 NAMESERVER_WAIT = 3.0  # seconds
 DOWN_GRACE = HOST_GRACE + 10.0
-
-
-# ------------------------------------------------------------------------------------------------- what to run
-def controllers(config: Config) -> list[Program]:
-    programs = [
-        Program("nameserver", euca(config, "nameserver")),
-        Program("cloud", euca(config, "cloud")),
-        Program("images", euca(config, "images", "serve")),
-    ]
-    for number, zone in enumerate(config.up.zones):
-        port = str(config.port(configuration.CLUSTER + number))
-        programs.append(
-            Program(f"cluster-{zone}", euca(config, "cluster", "--zone", zone, "--listen-port", port))
-        )
-    return programs
-
-
-def every_node(config: Config) -> list[tuple[str, str]]:
-    return [(zone, f"host-{n + 1}") for zone in config.up.zones for n in range(config.up.nodes)]
-
-
-def node_program(config: Config, zone: str, host: str) -> Program:
-    every = every_node(config)
-    port = config.port(configuration.NODE + every.index((zone, host)))
-    arguments = ["node", "--zone", zone, "--host", host, "--listen-port", str(port)]
-    if real_guests(config):
-        arguments += ["--offer", *map(str, share(config, len(every)))]
-        if (
-            config.node.hypervisor == "auto"
-        ):  # tried once for all nodes of this machine; the answer is kept in the home
-            arguments += ["--hypervisor", choose_virtualisation("qemu:///system", config.home)]
-    argv = euca(config, *arguments)
-    if real_guests(config):
-        directory = config.host_home(zone, host)
-        argv = [sys.executable, "-m", "euca_rpc.host", str(directory), f"{zone}-{host}", "--", *argv]
-    return Program(f"node-{zone}-{host}", argv, grace=HOST_GRACE)
-
-
-def real_guests(config: Config) -> bool:
-    return config.node.hypervisor in ("auto", "kvm", "qemu", "xen")
-
-
-def check_ports(config: Config) -> None:
-    """Before anything is made: a daemon that finds its port taken would only die again and again."""
-    fixed = (
-        configuration.EC2,
-        configuration.NAMESERVER,
-        configuration.CLOUD,
-        configuration.IMAGES,
-        configuration.ENROL,
-    )
-    offsets = [*fixed, *(configuration.CLUSTER + n for n in range(len(config.up.zones)))]
-    offsets += [configuration.NODE + n for n in range(len(every_node(config)))]
-    for offset in offsets:
-        with socket.socket(socket.AF_INET6 if ":" in config.listen.address else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((config.listen.address, config.port(offset)))
-            except OSError as error:
-                raise EucaError(
-                    "state_conflict",
-                    f"Port {config.port(offset)} of {config.listen.address} cannot be had: {error.strerror}. Move this "
-                    f"cloud with --port (its daemons use {config.listen.port} and above), or find who has it: "
-                    f"ss -ltnp 'sport = {config.port(offset)}'",
-                ) from None
-
-
-def share(config: Config, of: int) -> tuple[int, int, int]:
-    """Nodes that stand on one machine divide what it has: together they never offer more than there is."""
-    room = os.statvfs(config.home)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    disk = room.f_bavail * room.f_frsize >> 30
-    cores = os.cpu_count() or 1
-    return (
-        config.node.cores or max(1, cores // of),
-        config.node.memory_mb or int(memory * 3 / 4) // of,
-        config.node.disk_gb or int(disk * 3 / 4) // of,
-    )
-
-
-def euca(config: Config, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "euca_rpc.cli.main", "--home", str(config.home), *arguments]
 
 
 # ---------------------------------------------------------------------------------------------- the supervisor

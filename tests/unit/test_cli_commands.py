@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -15,14 +16,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from euca_rpc.cli import frame, nodes, people, up
+from euca_rpc.cli import frame, join, nodes, people, up
 from euca_rpc.cli import init as init_module
 from euca_rpc.cli.doctor import examine
 from euca_rpc.cli.lists import paragraphs
 from euca_rpc.cli.main import WORDS, euca
 from euca_rpc.cli.output import Output, clean
 from euca_rpc.config import Config, load
+from euca_rpc.daemons import programs
 from euca_rpc.errors import SYMBOLS, EucaError
+from euca_rpc.wire.enrol import EnrolToken
 
 
 def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -309,31 +312,56 @@ def config_for(tmp_path: Path, **flags: Any) -> Config:
 
 def test_every_daemon_of_an_up_has_a_port_of_its_own(tmp_path: Path) -> None:
     config = config_for(tmp_path, up__zones=("a", "b", "c"), up__nodes=5, node__hypervisor="simulated")
-    programs = up.controllers(config) + [up.node_program(config, *node) for node in up.every_node(config)]
-    ports = [
-        argv[argv.index("--listen-port") + 1]
-        for argv in (list(p.argv) for p in programs)
-        if "--listen-port" in argv
-    ]
+    every = programs.controllers(config)
+    every += [programs.node_program(config, *node) for node in programs.every_node(config)]
+    argvs = [list(program.argv) for program in every]
+    ports = [argv[argv.index("--listen-port") + 1] for argv in argvs if "--listen-port" in argv]
     fixed = {str(config.port(offset)) for offset in range(6)}
     assert len(ports) == 3 + 15 == len(set(ports) - fixed)
-    assert len({program.name for program in programs}) == 3 + 3 + 15
+    assert len({program.name for program in every}) == 3 + 3 + 15
 
 
 def test_nodes_on_one_machine_together_offer_no_more_than_it_has(tmp_path: Path) -> None:
     config = config_for(tmp_path)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     for count in (1, 2, 3, 7):
-        cores, megabytes, _ = up.share(config, count)
+        cores, megabytes, _ = programs.share(config, count)
         assert megabytes * count <= memory
         assert cores * count <= max(os.cpu_count() or 1, count)
 
 
 def test_real_guests_run_inside_a_host_of_their_own(tmp_path: Path) -> None:
     config = config_for(tmp_path, node__hypervisor="qemu")
-    argv = list(up.node_program(config, "zone-a", "host-1").argv)
+    argv = list(programs.node_program(config, "zone-a", "host-1").argv)
     assert argv[1:3] == ["-m", "euca_rpc.host"]
     assert argv[argv.index("--") + 1 :][:3] == [sys.executable, "-m", "euca_rpc.cli.main"]
+
+
+def test_up_looks_at_its_ports_before_it_makes_anything(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(
+            "up",
+            "--home",
+            str(tmp_path / "new"),
+            "--port",
+            str(port - 3),
+            "--hypervisor",
+            "simulated",
+            code=1,
+        )
+    assert f"Port {port} of 127.0.0.1 cannot be had" in done.stderr
+    assert "--port" in done.stderr
+    assert not (tmp_path / "new" / "ca").exists()
+
+
+def test_a_token_tells_a_new_host_where_the_name_server_is_and_it_is_remembered(tmp_path: Path) -> None:
+    one = frame.Invocation(home=str(tmp_path / "host"))
+    token = EnrolToken("0" * 32, "0" * 64, "cloud.example.org", 9005).text
+    join.configured(one, token, None, "192.0.2.7", None)
+    again = load(tmp_path / "host", environ={})
+    assert again.nameserver == ("cloud.example.org", 9002)
+    assert again.advertised == "192.0.2.7"
 
 
 def test_a_second_up_of_the_same_home_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from euca_rpc import config
+from euca_rpc.config_file import remember
 from euca_rpc.errors import EucaError
 
 
@@ -92,16 +93,16 @@ def test_a_whole_number_will_do_for_a_ratio(tmp_path: Path) -> None:
 def test_what_was_said_by_flag_is_written_and_read_back(tmp_path: Path) -> None:
     flags = {"listen.port": 9000, "up.zones": ("east", "west"), "node.hypervisor": "simulated"}
     first = config.load(tmp_path, flags, {})
-    assert config.remember(first)
+    assert remember(first)
     again = config.load(tmp_path, environ={})
     assert (again.listen, again.up, again.node) == (first.listen, first.up, first.node)
     assert again.origins["up.zones"] == "file"
-    assert not config.remember(again)
+    assert not remember(again)
 
 
 def test_remembering_leaves_comments_and_other_settings_alone(tmp_path: Path) -> None:
     write(tmp_path, '# mine\n[up]\nzones = [\n  "old",\n]  # two\nnodes = 2\n[listen]\nport = 1000\n')
-    config.remember(config.load(tmp_path, {"up.zones": ("east",), "listen.address": "127.0.0.2"}, {}))
+    remember(config.load(tmp_path, {"up.zones": ("east",), "listen.address": "127.0.0.2"}, {}))
     again = config.load(tmp_path, environ={})
     assert (again.up.zones, again.up.nodes) == (("east",), 2)
     assert (again.listen.address, again.listen.port) == ("127.0.0.2", 1000)
