@@ -223,7 +223,9 @@ class CloudController:
 
             self.journal.submit(verb).add_done_callback(lambda done: self.wake())
 
-        self._carrier.call(object_name(CLUSTER, zone), "roster", {"nodes": nodes, "revoked": revoked}, confirmed)
+        self._carrier.call(
+            object_name(CLUSTER, zone), "roster", {"nodes": nodes, "revoked": revoked}, confirmed
+        )
 
     # -------------------------------------------------------------------------------------------- telling nodes
     def _tell(self, action: reconcile.Tell) -> None:

@@ -160,8 +160,9 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
         seen_end=m.end,
         seen_detail=m.detail,
         seen_at=now,
-        private_address=m.private_address or i.private_address,
-        public_address=m.public_address or i.public_address,
+        private_address=i.private_address
+        or m.private_address,  # an assigned address is never a node's to change
+        public_address=i.public_address or m.public_address,
         attempted=True,
         running_since=now if seen is Seen.RUNNING and not ran else i.running_since,
         version=i.version + 1,

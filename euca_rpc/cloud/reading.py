@@ -3,16 +3,26 @@
 A report is complete: a node with 500 machines tells of all 500 whenever one of them changed.  What it says in the same
 words as last time is not read again, so the cost follows the changes.  This happens before the journal is asked, on
 the thread that brought the answer: the writer only compares.
+
+A node may be in anybody's hands.  A report that cannot be read, or says what no node can mean, is that node's trouble and
+nobody else's: the node counts as silent, with what is wrong as the reason, and the rest of the zone's answer stands.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from euca_rpc.types import MachineReport, NodeReport
+from euca_rpc.errors import EucaError
+from euca_rpc.types import MachineReport, NodeReport, Seen
 from euca_rpc.wire.codec import unpack
+
+log = logging.getLogger("euca.cloud")
+
+_SEEN = frozenset(map(str, Seen))
+_LARGEST = 2**62  # fits every database's integers
 
 Words = dict[str, tuple[Any, MachineReport]]  # instance id → as it was said last, and what that means
 
@@ -25,11 +35,24 @@ class Reader:
 
     def read(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """A zone's answer with a `NodeReport`, or None, in the place of each packed report."""
-        nodes = answer.get("nodes") or {}
-        read = {
-            node: {**told, "report": self._report(node, told.get("report"))} for node, told in nodes.items()
+        return {
+            **answer,
+            "nodes": {n: self._node(n, told) for n, told in (answer.get("nodes") or {}).items()},
         }
-        return {**answer, "nodes": read}
+
+    def _node(self, node: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return {**told, "report": self._report(node, told.get("report"))}
+        except EucaError as nonsense:
+            log.warning("the report of %s is refused: %s", node, nonsense.sentence)
+            trouble = f"its report is refused: {nonsense.sentence}"
+            return {
+                **told,
+                "report": None,
+                "version": 0,
+                "silent_since": told.get("heard_at"),
+                "trouble": trouble,
+            }
 
     def _report(self, node: str, wire: Any) -> NodeReport | None:
         if wire is None:
@@ -43,8 +66,33 @@ class Reader:
         for one in said:
             id = one.get("instance_id") if isinstance(one, dict) else None
             known = before.get(id) if isinstance(id, str) else None
-            machine = known[1] if known is not None and known[0] == one else unpack(MachineReport, one)
+            if known is not None and known[0] == one:
+                machine = known[1]
+            else:
+                machine = unpack(MachineReport, one)
+                _check_machine(machine)
             now[machine.instance_id] = (one, machine)
             machines.append(machine)
         self._last[node] = now
-        return replace(unpack(NodeReport, {**wire, "machines": []}), machines=tuple(machines))
+        report = unpack(NodeReport, {**wire, "machines": []})
+        _check("version", report.version, 0, _LARGEST)
+        for name, value in zip(("cores", "memory_mb", "disk_gb"), report.offer.parts(), strict=True):
+            _check(name, value, 0, 1 << 40)
+        for name in ("boot_id", "hypervisor", "architecture"):
+            _check(f"the length of {name}", len(getattr(report, name)), 0, 200)
+        return replace(report, machines=tuple(machines))
+
+
+def _check_machine(m: MachineReport) -> None:
+    if m.seen not in _SEEN:
+        raise EucaError("parameter_invalid", f"{m.instance_id[:20]} is {m.seen[:20]!r}, which is no state")
+    _check("generation", m.generation, 0, _LARGEST)
+    _check("reboots", m.reboots, 0, _LARGEST)
+    _check("the length of detail", len(m.detail), 0, 4000)
+    for name in ("instance_id", "end", "private_address", "public_address"):
+        _check(f"the length of {name}", len(getattr(m, name)), 0, 64)
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise EucaError("parameter_invalid", f"{name} is {value}, not from {least} to {most}")

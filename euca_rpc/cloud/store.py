@@ -124,9 +124,7 @@ class _Table:
         self.model: Any = type(kind.__name__, (peewee.Model,), {**columns, "Meta": meta})
         model: Any = self.model
         self.to_send = [
-            (n, out)
-            for n, out in zip(self.names, self.out, strict=True)
-            if not (kind is Event and n == "id")
+            (n, out) for n, out in zip(self.names, self.out, strict=True) if not (kind is Event and n == "id")
         ]
         model_fields = [getattr(model, n) for n, _ in self.to_send]
         row = dict.fromkeys(model_fields, None)
