@@ -44,7 +44,7 @@ def test_no_report_means_no_news():
 def test_nonsense_is_refused_by_the_name_of_its_field_and_is_that_nodes_trouble():
     bad = answer(machine("i-00000001"))
     del bad["nodes"]["open/h1"]["report"]["machines"][0]["generation"]
-    told = Reader().read(bad)["nodes"]["open/h1"]
+    told = reading.Reader().read(bad)["nodes"]["open/h1"]
     assert told["report"] is None
     assert "generation" in told["trouble"]
 
