@@ -328,3 +328,20 @@ def test_down_ends_what_a_killed_supervisor_left_and_up_goes_on_from_the_disk(
     cloud.euca("up", "--detach")
     assert sorted(alive(ec2)) == sorted(ids)
     eventually(lambda: states(ec2, ids) == {"running"})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
+    port = str(free_base_port())
+    words = ["up", "--home", str(tmp_path), "--port", port, "--hypervisor", "simulated"]
+    shown = tmp_path / "shown"
+    with open(shown, "w") as out:
+        started = subprocess.Popen([sys.executable, "-m", "euca_rpc.cli.main", *words], stdout=out)
+    try:
+        eventually(lambda: "Ctrl-C ends it." in shown.read_text(), 60.0)
+        started.send_signal(number)
+        started.wait(30)
+    finally:
+        started.kill()
+    assert "everything ended" in shown.read_text()
+    assert not processes_of(tmp_path)
