@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
@@ -151,8 +153,17 @@ class LibvirtHost:
             self.kill()
 
     def wait(self) -> int:
-        """Until a host that this process started is off."""
-        return self._process.wait() if self._process is not None else 0
+        """Until the host is off, also one that another process started: guests outlive whoever held it."""
+        if self._process is not None:
+            return self._process.wait()
+        pid = self.init_pid
+        with suppress(ProcessLookupError), ExitStack() as held:
+            if pid is not None:
+                handle = os.pidfd_open(pid)
+                held.callback(os.close, handle)
+                if self.init_pid == pid:  # looked at again under the handle: now it cannot become another's
+                    select.select([handle], [], [])
+        return 0
 
     # ----------------------------------------------------------------------------------------------- details
     def _check(self) -> None:
