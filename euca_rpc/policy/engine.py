@@ -68,6 +68,7 @@ class Engine:
         isolation: Isolation | None = None,
     ) -> None:
         self._policies = {name: bind(name, plugin) for name, plugin in policies.items()}
+        self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
         self._health = {name: Health(name, p.broken, trip_after) for name, p in self._policies.items()}
         self._cloud_policy = cloud_policy
         self._clock = clock
@@ -80,7 +81,8 @@ class Engine:
     # ------------------------------------------------------------------------------------------------ asked
     def admit(self, launch: Launch, view: PolicyView) -> None:
         """Returns if every loaded policy lets the launch pass; policy_refused or policy_failed otherwise."""
-        self._run(lambda calls: self._admit(calls, launch, view))
+        if self._gatekeepers:
+            self._run(lambda calls: self._admit(calls, launch, view))
 
     def place(
         self,
@@ -117,9 +119,8 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------ admit
     def _admit(self, calls: Calls, launch: Launch, view: PolicyView) -> None:
-        for name, policy in self._policies.items():
-            if not policy.broken and "admit" not in policy.hooks:
-                continue
+        for policy in self._gatekeepers:
+            name = policy.name
             self._must_answer(policy, "admit")
             try:
                 said = calls.call(name, "admit", policy.hooks["admit"], launch, view)
