@@ -9,13 +9,18 @@ nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
+import time
 from types import TracebackType
+from typing import Final, TextIO
 
 from euca_rpc.clock import iso
 from euca_rpc.errors import EucaError
+
+ACCESS_S: Final = 0.1  # what a line of an access log may wait for company
 
 
 class Lines(logging.Formatter):
@@ -35,12 +40,47 @@ class Lines(logging.Formatter):
         return f"{head} {text}"
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes each record at once, but for the lines of access logs: those go out together, a moment later or with the
+    next other record, so that no request waits for another's line to be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._some = threading.Event()
+        threading.Thread(target=self._collect, name="access-log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and record.name.endswith(".access"):
+            self._lines.append(self.format(record))
+            if len(self._lines) == 1:
+                self._some.set()
+        else:
+            self.flush()
+            super().emit(record)
+
+    def flush(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("\n".join(lines) + "\n")
+            super().flush()
+
+    def _collect(self) -> None:
+        while True:
+            self._some.wait()
+            self._some.clear()
+            time.sleep(ACCESS_S)
+            self.flush()
+
+
 def begin(daemon: str, verbose: bool = False) -> None:
     """To standard error: whoever starts the daemon says where that goes."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     handler.setFormatter(Lines(daemon))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line shows them
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     for chatty in ("Pyro5", "peewee", "cherrypy", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
