@@ -127,5 +127,10 @@ def settings_of(config: Config, interface: str) -> Mapping[str, Any]:
     """What is said under [interface.NAME]; the EC2 interface listens on the base port unless that says otherwise."""
     usual: dict[str, Any] = {}
     if interface == "ec2":
-        usual = {"host": config.listen.address, "port": config.port(EC2), "region": config.cloud.region}
+        usual = {
+            "host": config.listen.address,
+            "port": config.port(EC2),
+            "region": config.cloud.region,
+            "state_directory": str(config.cloud_home / "ec2"),
+        }
     return {**usual, **config.interface.get(interface, {})}

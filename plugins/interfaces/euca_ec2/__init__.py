@@ -1,6 +1,7 @@
-"""The EC2 interface: Query API over http and https, in front of the core's nouns.
+"""The EC2 interface: Query API and SOAP over http and https, in front of the core's nouns.
 
-server → gate → endpoint → signing → parsing → operations → core
+server → gate → endpoint → signing     → parsing      → operations → core
+                           wssecurity  → soap_parsing
                                                       ▼
                                       rendering ◄── answer message
 """

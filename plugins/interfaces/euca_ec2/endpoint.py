@@ -3,31 +3,37 @@
     Request → refuse wrong paths → verify the signature → Version, Action → parse → perform → render → Response
                     (what is executed comes out of `verify`, never from the request itself)
 
+The Query API and SOAP differ in verifying, in parsing, and in the envelope around what is rendered.
+
 Errors become EC2's error documents here, in one place.  One line goes to the access log per request: request id, access
 key id, action, status and milliseconds; never a signature, a secret, or user data.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.nouns import Core
 
-from . import sts
+from . import soap, sts, wssecurity
 from .errors import code_of, sentence_of
-from .operations import ACTIONS
+from .operations import ACTIONS, Action
 from .operations.asked import Asked, Ground
 from .paging import Pager
 from .parsing import parser
 from .rendering import Renderer, escaped
+from .replay import Replays
 from .request import Request
 from .settings import Ec2Settings
 from .signing import Verified, verify
+from .soap_parsing import reader
 
 PATHS = ("/services/Eucalyptus", "/services/Eucalyptus/", "/")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -48,6 +54,9 @@ class Endpoint:
         self.core = core
         self.settings = settings
         self.renderer = Renderer()
+        self.replays = (
+            Replays(Path(settings.state_directory), core.clock.wall()) if settings.state_directory else None
+        )
         self.ground = Ground(
             core,
             settings,
@@ -80,7 +89,8 @@ class Endpoint:
         if request.method not in ("GET", "POST"):
             return replace(_plain(405, "GET and POST only"), headers=(("Allow", "GET, POST"),))
         if _is_soap(request):
-            return _soap_fault()
+            trail.soap = True
+            return Response(200, soap.enveloped(self._perform_soap(request, id, trail)))
         verified = verify(
             request, self.core.credentials.by_access_key, self.core.clock.wall(), allow_v1=self.settings.sigv1
         )
@@ -106,16 +116,45 @@ class Endpoint:
             raise EucaError(
                 "parameter_invalid", f"Version is {version[:40]!r}; it must be a date such as 2016-11-15."
             )
-        action = ACTIONS.get(name)
-        if action is None or version < action.since:
-            raise EucaError(
-                "action_unknown", f"The action {name[:100]!r} is not valid for version {version} here."
-            )
+        action = _action(name, version)
         trail.action = name
         message = parser(action.request)(parameters)  # type: ignore[arg-type]
         caller = replace(verified.caller, origin="ec2", request_id=id)
         asked = Asked(self.ground, caller, version, _endpoint_url(request), verified.signature)
         return self.renderer.render(name, action.perform(asked, message), version, id)
+
+    def _perform_soap(self, request: Request, id: str, trail: _Trail) -> bytes:
+        if self.replays is None:
+            raise EucaError(
+                "unavailable",
+                "SOAP is not served here, because the EC2 setting 'state_directory' is not set; use the Query API.",
+            )
+        now = self.core.clock.wall()
+        signed = wssecurity.verify(request.body, self.core.credentials.by_certificate, now)
+        trail.access_key = f"x509:{hashlib.sha256(signed.certificate).hexdigest()[:16]}"
+        if not self.replays.take(signed.signature, signed.expires, now):
+            raise wssecurity.refusal("the signature was used before")
+        version, name = soap.asked_for(signed.element)
+        action = _action(name, version)
+        trail.action = name
+        message = reader(action.request)(signed.element)  # type: ignore[arg-type]
+        caller = replace(signed.caller, origin="ec2", request_id=id)
+        token = hashlib.sha256(signed.signature).digest()
+        asked = Asked(self.ground, caller, version, _endpoint_url(request), token)
+        return self.renderer.render(name, action.perform(asked, message), version, id)
+
+    def close(self) -> None:
+        if self.replays is not None:
+            self.replays.close()
+
+
+def _action(name: str, version: str) -> Action:
+    action = ACTIONS.get(name)
+    if action is None or version < action.since:
+        raise EucaError(
+            "action_unknown", f"The action {name[:100]!r} is not valid for version {version} here."
+        )
+    return action
 
 
 @dataclass(slots=True)
@@ -125,6 +164,7 @@ class _Trail:
     access_key: str = ""
     action: str = ""
     sts: bool = False
+    soap: bool = False
 
 
 def _endpoint_url(request: Request) -> str:
@@ -133,25 +173,16 @@ def _endpoint_url(request: Request) -> str:
 
 def _is_soap(request: Request) -> bool:
     kind = (request.header("content-type") or "").lower()
-    return "xml" in kind or request.body[:64].lstrip().startswith(b"<")
+    return request.method == "POST" and ("xml" in kind or request.body[:64].lstrip().startswith(b"<"))
 
 
 def _plain(status: int, text: str) -> Response:
     return Response(status, text.encode() + b"\n", "text/plain;charset=UTF-8")
 
 
-def _soap_fault() -> Response:
-    return Response(
-        400,
-        b'<?xml version="1.0" encoding="UTF-8"?>\n'
-        b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
-        b"<faultcode>Client.UnsupportedProtocol</faultcode>"
-        b"<faultstring>SOAP is not served here yet; use the Query API.</faultstring>"
-        b"</soap:Fault></soap:Body></soap:Envelope>",
-    )
-
-
 def _error(error: EucaError, id: str, trail: _Trail) -> Response:
+    if trail.soap:
+        return Response(soap.STATUS_OF_FAULTS, soap.fault(error, id))
     code, status = code_of(error)
     sentence = sentence_of(error, id)
     if trail.sts:

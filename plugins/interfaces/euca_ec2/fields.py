@@ -1,6 +1,7 @@
 """How a message is written on the wire, said on its fields.
 
-    parameters ──parsing──► request message ──operation──► answer message ──rendering──► XML bytes
+    parameters ──parsing──────► request message ──operation──► answer message ──rendering──► XML bytes
+    elements ────soap_parsing──►
 
 A message is a frozen dataclass whose fields stand in the WSDL's order and carry a `Wire` each: the name, the kind, and
 since or until which version it exists.  Versions are any date a client likes, so an *era* (the stretch between two
@@ -41,6 +42,7 @@ class Wire:
     since: str = ""
     until: str = ""
     aliases: tuple[str, ...] = ()
+    soap: str = ""  # the elements' names, from the outside in; a list's ``item`` is left out
 
 
 # ------------------------------------------------------------------------------------------------ requests
@@ -55,17 +57,26 @@ TEXTS = Numbered()
 
 
 def param(
-    name: str, kind: Any = TEXT, default: Any = MISSING, *, aliases: tuple[str, ...] = (), **more: Any
+    name: str,
+    kind: Any = TEXT,
+    default: Any = MISSING,
+    *,
+    aliases: tuple[str, ...] = (),
+    soap: str = "",
+    **more: Any,
 ) -> Any:
-    """A parameter; without a default it must be given.  Lists are empty unless given."""
+    """A parameter; without a default it must be given.  Lists are empty unless given, and are in SOAP only if they are
+    named there."""
     if isinstance(kind, Numbered) and default is MISSING:
         default = ()
-    return dataclasses.field(default=default, metadata={"wire": Wire(name, kind, aliases=aliases)}, **more)
+    return dataclasses.field(
+        default=default, metadata={"wire": Wire(name, kind, aliases=aliases, soap=soap)}, **more
+    )
 
 
-def needed(name: str) -> Any:
+def needed(name: str, *, soap: str) -> Any:
     """A list that must have at least one entry."""
-    return dataclasses.field(metadata={"wire": Wire(name, TEXTS)})
+    return dataclasses.field(metadata={"wire": Wire(name, TEXTS, soap=soap)})
 
 
 # ------------------------------------------------------------------------------------------------- answers

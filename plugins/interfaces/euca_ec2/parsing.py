@@ -35,7 +35,7 @@ def parser(message: type[M]) -> Callable[[dict[str, str]], M]:
             if isinstance(wire.kind, Numbered):
                 lists[name] = (field.name, parser(wire.kind.of) if wire.kind.of else None)  # type: ignore[arg-type]
             else:
-                scalars[name] = (field.name, _READ[wire.kind])
+                scalars[name] = (field.name, READ[wire.kind])
 
     def parse(parameters: dict[str, str]) -> M:
         values: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def _base64(name: str, value: str) -> bytes:
 TEXT, INTEGER, FLAG, BASE64 = _text, _integer, _flag, _base64
 
 
-_READ: dict[Kind, Callable[[str, str], Any]] = {
+READ: dict[Kind, Callable[[str, str], Any]] = {
     Kind.TEXT: _text,
     Kind.INTEGER: _integer,
     Kind.FLAG: _flag,

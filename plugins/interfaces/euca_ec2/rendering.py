@@ -17,6 +17,7 @@ from .fields import Items, Kind, Made, Struct, Wire, era_of
 
 Put = Callable[[bytes], None]
 Emit = Callable[[Any, Put], None]
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 MOST_REMEMBERED = 20_000  # rendered machines per era; about 1 kB each
 
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,8 +53,8 @@ class Renderer:
         """The whole answer ``<name>Response`` in the namespace asked for, with its trailing slash."""
         era = era_of(version)
         parts = [
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<{name}Response'
-            f' xmlns="http://ec2.amazonaws.com/doc/{version}/">'.encode()
+            DECLARATION,
+            f'<{name}Response xmlns="http://ec2.amazonaws.com/doc/{version}/">'.encode(),
         ]
         if era >= "2008-12-01":
             parts.append(f"<requestId>{request_id}</requestId>".encode())

@@ -24,6 +24,7 @@ class Ec2Settings:
     request_seconds: float = 10.0  # a request must have arrived within this time
     answer_seconds: float = 60.0  # … and its answer must be worked out and taken within this
     console_seconds: float = 10.0
+    state_directory: str = ""  # for the signatures that SOAP messages used up; without it there is no SOAP
     consoles: int = 3  # console requests that may wait for nodes at the same time, of `threads`
 
 

@@ -189,10 +189,11 @@ def test_methods_and_paths(live):
     assert b"Allow: GET, POST" in answer
 
 
-def test_soap_is_refused_honestly(live):
+def test_soap_without_a_place_for_used_signatures_is_refused(live):
     answer = exchange(live.port, post(b"<soap:Envelope/>", XML))
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"SOAP is not served here yet" in answer
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert b"<faultcode>Server.Unavailable</faultcode>" in answer
+    assert b"the EC2 setting 'state_directory' is not set" in answer
 
 
 def test_clients_that_do_not_take_their_answers(serve, cloud):

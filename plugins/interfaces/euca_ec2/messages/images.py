@@ -10,10 +10,10 @@ from .places import FILTERS, Filter
 
 @dataclass(frozen=True, slots=True)
 class DescribeImages:
-    executable_by: tuple[str, ...] = param("ExecutableBy", TEXTS)
-    image_ids: tuple[str, ...] = param("ImageId", TEXTS)
-    owners: tuple[str, ...] = param("Owner", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    executable_by: tuple[str, ...] = param("ExecutableBy", TEXTS, soap="executableBySet/user")
+    image_ids: tuple[str, ...] = param("ImageId", TEXTS, soap="imagesSet/imageId")
+    owners: tuple[str, ...] = param("Owner", TEXTS, soap="ownersSet/owner")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     include_deprecated: bool = param("IncludeDeprecated", FLAG, False)
     include_disabled: bool = param("IncludeDisabled", FLAG, False)
     max_results: int | None = param("MaxResults", INTEGER, None)

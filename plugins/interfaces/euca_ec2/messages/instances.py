@@ -23,9 +23,9 @@ class RunInstances:
     min_count: int = param("MinCount", INTEGER)
     max_count: int = param("MaxCount", INTEGER)
     key_name: str | None = param("KeyName", default=None)
-    group_names: tuple[str, ...] = param("SecurityGroup", TEXTS)
-    group_ids: tuple[str, ...] = param("SecurityGroupId", TEXTS)
-    user_data: bytes = param("UserData", BASE64, b"", repr=False)
+    group_names: tuple[str, ...] = param("SecurityGroup", TEXTS)  # SOAP names them where it names ids
+    group_ids: tuple[str, ...] = param("SecurityGroupId", TEXTS, soap="groupSet/groupId")
+    user_data: bytes = param("UserData", BASE64, b"", soap="userData/data", repr=False)
     addressing_type: str = param("AddressingType", default="public")
     instance_type: str | None = param("InstanceType", default=None)
     zone: str | None = param("Placement.AvailabilityZone", default=None)
@@ -45,20 +45,20 @@ class RunInstances:
 # ---------------------------------------------------------------------------------------- terminate and so on
 @dataclass(frozen=True, slots=True)
 class TerminateInstances:
-    ids: tuple[str, ...] = needed("InstanceId")
+    ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
     force: bool = param("Force", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
 @dataclass(frozen=True, slots=True)
 class RebootInstances:
-    ids: tuple[str, ...] = needed("InstanceId")
+    ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
     dry_run: bool = param("DryRun", FLAG, False)
 
 
 @dataclass(frozen=True, slots=True)
 class StopInstances:
-    ids: tuple[str, ...] = needed("InstanceId")
+    ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
     force: bool = param("Force", FLAG, False)
     hibernate: bool = param("Hibernate", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -66,7 +66,7 @@ class StopInstances:
 
 @dataclass(frozen=True, slots=True)
 class StartInstances:
-    ids: tuple[str, ...] = needed("InstanceId")
+    ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
     dry_run: bool = param("DryRun", FLAG, False)
 
 

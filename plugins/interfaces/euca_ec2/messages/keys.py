@@ -48,9 +48,9 @@ class ImportKeyPairAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeKeyPairs:
-    key_names: tuple[str, ...] = param("KeyName", TEXTS)
+    key_names: tuple[str, ...] = param("KeyName", TEXTS, soap="keySet/keyName")
     ids: tuple[str, ...] = param("KeyPairId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     include_public_key: bool = param("IncludePublicKey", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
 

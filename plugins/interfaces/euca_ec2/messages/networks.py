@@ -10,8 +10,8 @@ from .places import FILTERS, Filter
 
 @dataclass(frozen=True, slots=True)
 class DescribeVpcs:
-    ids: tuple[str, ...] = param("VpcId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("VpcId", TEXTS, soap="vpcSet/vpcId")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -34,8 +34,8 @@ class DescribeVpcsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeSubnets:
-    ids: tuple[str, ...] = param("SubnetId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("SubnetId", TEXTS, soap="subnetSet/subnetId")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)

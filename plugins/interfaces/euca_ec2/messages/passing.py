@@ -10,9 +10,9 @@ from .places import FILTERS, Filter
 
 @dataclass(frozen=True, slots=True)
 class DescribeAddresses:
-    public_ips: tuple[str, ...] = param("PublicIp", TEXTS)
+    public_ips: tuple[str, ...] = param("PublicIp", TEXTS, soap="publicIpsSet/publicIp")
     ids: tuple[str, ...] = param("AllocationId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -23,8 +23,8 @@ class DescribeAddressesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeVolumes:
-    ids: tuple[str, ...] = param("VolumeId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("VolumeId", TEXTS, soap="volumeSet/volumeId")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -37,10 +37,10 @@ class DescribeVolumesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeSnapshots:
-    ids: tuple[str, ...] = param("SnapshotId", TEXTS)
-    owners: tuple[str, ...] = param("Owner", TEXTS)
-    restorable_by: tuple[str, ...] = param("RestorableBy", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("SnapshotId", TEXTS, soap="snapshotSet/snapshotId")
+    owners: tuple[str, ...] = param("Owner", TEXTS, soap="ownersSet/owner")
+    restorable_by: tuple[str, ...] = param("RestorableBy", TEXTS, soap="restorableBySet/user")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -53,7 +53,7 @@ class DescribeSnapshotsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeTags:
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -66,9 +66,9 @@ class DescribeTagsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeSecurityGroups:
-    names: tuple[str, ...] = param("GroupName", TEXTS)
+    names: tuple[str, ...] = param("GroupName", TEXTS, soap="securityGroupSet/groupName")
     ids: tuple[str, ...] = param("GroupId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)

@@ -11,7 +11,7 @@ from ..fields import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
 @dataclass(frozen=True, slots=True)
 class Filter:
     name: str = param("Name")
-    values: tuple[str, ...] = param("Value", TEXTS)
+    values: tuple[str, ...] = param("Value", TEXTS, soap="valueSet/value")
 
 
 FILTERS = Numbered(Filter)
@@ -20,8 +20,8 @@ FILTERS = Numbered(Filter)
 # ------------------------------------------------------------------------------------------------- zones
 @dataclass(frozen=True, slots=True)
 class DescribeAvailabilityZones:
-    zone_names: tuple[str, ...] = param("ZoneName", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    zone_names: tuple[str, ...] = param("ZoneName", TEXTS, soap="availabilityZoneSet/zoneName")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     all_zones: bool = param("AllAvailabilityZones", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
 
@@ -47,8 +47,8 @@ class DescribeAvailabilityZonesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DescribeRegions:
-    region_names: tuple[str, ...] = param("RegionName", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    region_names: tuple[str, ...] = param("RegionName", TEXTS, soap="regionSet/regionName")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     all_regions: bool = param("AllRegions", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
 
@@ -68,7 +68,7 @@ class DescribeRegionsAnswer:
 @dataclass(frozen=True, slots=True)
 class DescribeInstanceTypes:
     instance_types: tuple[str, ...] = param("InstanceType", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)

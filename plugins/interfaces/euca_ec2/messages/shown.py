@@ -18,8 +18,8 @@ GROUP_IDS = "2011-01-01"  # from here on a group has an id and a name
 
 @dataclass(frozen=True, slots=True)
 class DescribeInstances:
-    ids: tuple[str, ...] = param("InstanceId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("InstanceId", TEXTS, soap="instancesSet/instanceId")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     include_managed: bool = param("IncludeManagedResources", FLAG, False)
@@ -161,8 +161,8 @@ class DescribeInstancesAnswer:
 # ------------------------------------------------------------------------------------------------- status
 @dataclass(frozen=True, slots=True)
 class DescribeInstanceStatus:
-    ids: tuple[str, ...] = param("InstanceId", TEXTS)
-    filters: tuple[Filter, ...] = param("Filter", FILTERS)
+    ids: tuple[str, ...] = param("InstanceId", TEXTS, soap="instancesSet/instanceId")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     include_all: bool = param("IncludeAllInstances", FLAG, False)

@@ -1,0 +1,347 @@
+"""Who signed this SOAP message, and which element of it may be executed?
+
+    bytes ─► one tree ─► ids ─► parts in their places ─► caller ─► what is referenced ─► digests ─► signature ─► time
+                                                                                                         │
+                                       Signed(the Body's child, caller, certificate, signature) ◄────────┘
+
+The answer is the element itself, of the tree that was verified: nothing else of the message reaches the parser, so
+there is no second reading that could differ.  Everything not expected is refused, and each function below holds one
+rule.  What an attacker could learn from the reason is kept from him: every refusal is the same error, and the reason
+goes to the log.
+
+The published attacks on this very interface (Somorovsky et al., "All Your Clouds Are Belong to Us", 2011) moved the
+signed Body elsewhere, doubled it, or left the signature out; what stops them is that a reference must resolve to the
+very element that is executed, and that there is only one place for each part.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
+from lxml import etree
+
+from euca_rpc.clock import MINUTE, Micros
+from euca_rpc.errors import EucaError
+from euca_rpc.types import Caller
+
+from .signing import moment_of
+
+NOT_VALIDATED = "The request could not be authenticated: check the certificate, the private key and the clock of the client."
+SKEW: Micros = MINUTE  # by which a client's clock may be ahead
+LIFETIME: Micros = 10 * MINUTE  # from Created to Expires; the tools say 5 minutes
+MOST_BYTES = 256 * 1024
+MOST_TAGS = 16_000  # opening and closing; a request that names 1,000 instances has 4,000
+DEPTH = 24
+
+SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
+DS = "{http://www.w3.org/2000/09/xmldsig#}"
+_WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
+WSSE = f"{{{_WSS}wssecurity-secext-1.0.xsd}}"
+WSU = f"{{{_WSS}wssecurity-utility-1.0.xsd}}"
+X509V3 = f"{_WSS}x509-token-profile-1.0#X509v3"
+BASE64 = f"{_WSS}soap-message-security-1.0#Base64Binary"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
+
+# The only algorithms there are: no HMAC (a public key is no secret), nothing that selects or rewrites what is signed.
+SIGNATURES: dict[str, HashAlgorithm] = {
+    "http://www.w3.org/2000/09/xmldsig#rsa-sha1": SHA1(),  # noqa: S303 -- all that the tools of 2008 can do
+    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256": SHA256(),
+}
+DIGESTS: dict[str, Callable[[bytes], Any]] = {
+    "http://www.w3.org/2000/09/xmldsig#sha1": hashlib.sha1,
+    "http://www.w3.org/2001/04/xmlenc#sha256": hashlib.sha256,
+}
+
+Element = Any  # lxml's own type is private
+ByCertificate = Callable[[bytes], Caller | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What the verifier saw; only this is executed."""
+
+    element: Element
+    caller: Caller
+    certificate: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    expires: Micros
+
+
+class Refused(Exception):
+    """The reason, for the log."""
+
+
+def refusal(why: str) -> EucaError:
+    """The one error of every message that is not authenticated."""
+    return EucaError("auth_failure", NOT_VALIDATED, private=why)
+
+
+def verify(message: bytes, by_certificate: ByCertificate, now: Micros) -> Signed:
+    try:
+        return _verified(message, by_certificate, now)
+    except Refused as error:
+        raise refusal(str(error)) from None
+
+
+def _verified(message: bytes, by_certificate: ByCertificate, now: Micros) -> Signed:
+    envelope = parsed(message)
+    ids = unique_ids(envelope)
+    parts = placed(envelope)
+    element = payload(parts.body)
+    certificate, caller = proven_by(parts, ids, by_certificate)
+    covers(parts, [referenced(reference, ids) for reference in parts.references])
+    signature = _base64(parts.value)
+    signed_by(certificate, parts.info, signature)
+    expires = in_time(parts.created, parts.expires, now)
+    return Signed(element, caller, certificate, signature, expires)
+
+
+# ------------------------------------------------------------------------------------------------- one tree
+_PARSER: dict[str, Any] = {
+    "encoding": "utf-8",
+    "resolve_entities": False,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "no_network": True,
+    "huge_tree": False,
+    "remove_comments": False,
+    "remove_pis": False,
+}
+_too_deep = etree.XPath("boolean(/*" + "/*" * DEPTH + ")")
+
+
+def parsed(message: bytes) -> Element:
+    """The root.  Limits and document types are looked at before a parser sees the bytes; since they are read as UTF-8
+    whatever they claim to be, a document type cannot hide in another encoding."""
+    if len(message) > MOST_BYTES or message.count(b"<") > MOST_TAGS:
+        raise Refused("a message beyond the limits")
+    if b"<!DOCTYPE" in message:
+        raise Refused("a document type")
+    try:
+        root = etree.fromstring(message, etree.XMLParser(**_PARSER))
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise Refused(f"no XML: {error}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise Refused("a document type")
+    if _too_deep(root):
+        raise Refused("elements nested too deeply")
+    if root.getprevious() is not None or root.getnext() is not None:
+        raise Refused("something beside the envelope")
+    return root
+
+
+def unique_ids(envelope: Element) -> dict[str, Element]:
+    """Every id there is, whatever its attribute is called (wsu:Id, Id, ID, xml:id): none may be given twice.  Comments
+    are not signed and split the texts around them, so there may be none; nor anything else that is no element."""
+    ids: dict[str, Element] = {}
+    for element in envelope.iter():
+        if not isinstance(element.tag, str):
+            raise Refused("a comment, an entity or a processing instruction")
+        for name, value in element.attrib.items():
+            if name.rpartition("}")[2].lower() == "id":
+                if value in ids:
+                    raise Refused(f"the id {value[:40]!r} is given twice")
+                ids[value] = element
+    return ids
+
+
+# ---------------------------------------------------------------------------------------------- in its place
+@dataclass(frozen=True, slots=True)
+class Parts:
+    body: Element
+    stamp: Element
+    created: str
+    expires: str
+    token: Element
+    info: Element  # SignedInfo
+    references: list[Element]
+    value: str
+    key_reference: Element
+
+
+def placed(envelope: Element) -> Parts:
+    """Each part in the one place where it may be, and nothing beside it."""
+    if envelope.tag != SOAP + "Envelope":
+        raise Refused(f"no SOAP envelope but {envelope.tag[:80]!r}")
+    header, body = children(envelope, SOAP + "Header", SOAP + "Body")
+    (security,) = children(header, WSSE + "Security")
+    stamp, token, signature = children(
+        security, WSU + "Timestamp", WSSE + "BinarySecurityToken", DS + "Signature", any_order=True
+    )
+    created, expires = children(stamp, WSU + "Created", WSU + "Expires")
+    info, value, key_info = children(signature, DS + "SignedInfo", DS + "SignatureValue", DS + "KeyInfo")
+    references = list(info)[2:]
+    children(
+        info, DS + "CanonicalizationMethod", DS + "SignatureMethod", *[DS + "Reference"] * len(references)
+    )
+    (token_reference,) = children(key_info, WSSE + "SecurityTokenReference")
+    (key_reference,) = children(token_reference, WSSE + "Reference")
+    return Parts(
+        body, stamp, text(created), text(expires), token, info, references, text(value), key_reference
+    )
+
+
+def children(parent: Element, *tags: str, any_order: bool = False) -> list[Element]:
+    """Exactly these, in the order named, with nothing but white space between them."""
+    found = list(parent)
+    if any_order:
+        found.sort(key=lambda child: tags.index(child.tag) if child.tag in tags else len(tags))
+    if [child.tag for child in found] != list(tags):
+        raise Refused(f"{[_local(it) for it in found][:9]} in {_local(parent)}")
+    if not _blank([parent.text, *(child.tail for child in found)]):
+        raise Refused(f"text in {_local(parent)}")
+    return found
+
+
+def payload(body: Element) -> Element:
+    """The one child of the Body.  All that is in it is of its own namespace, so that no second envelope, header or
+    signature can be inside."""
+    if len(body) != 1 or not _blank([body.text, body[0].tail]):
+        raise Refused("not exactly one element in the Body")
+    (element,) = body
+    namespace = etree.QName(element).namespace
+    if namespace is None or any(etree.QName(it).namespace != namespace for it in element.iter("*")):
+        raise Refused("several namespaces in the Body")
+    return element
+
+
+# -------------------------------------------------------------------------------------------- whose message
+def proven_by(parts: Parts, ids: dict[str, Element], by_certificate: ByCertificate) -> tuple[bytes, Caller]:
+    """The certificate of the token that the signature names, and whose it is, by its exact bytes: who is named inside
+    it says nothing, since anybody can write a certificate."""
+    token, named = parts.token, parts.key_reference
+    if token.get("ValueType") != X509V3 or token.get("EncodingType", BASE64) != BASE64:
+        raise Refused("a token that is no X.509 certificate in base64")
+    if named.get("ValueType", X509V3) != X509V3 or resolved(named, ids) is not token:
+        raise Refused("the key is not the token's")
+    certificate = _base64(text(token))
+    caller = by_certificate(certificate)
+    if caller is None:
+        raise Refused(f"no enabled certificate {hashlib.sha256(certificate).hexdigest()[:16]}")
+    return certificate, caller
+
+
+def resolved(reference: Element, ids: dict[str, Element]) -> Element | None:
+    """By ``#id`` only: an empty URI, an XPointer or an address names nothing."""
+    uri = reference.get("URI", "")
+    return ids.get(uri[1:]) if uri.startswith("#") else None
+
+
+# ---------------------------------------------------------------------------------------------- what is signed
+def covers(parts: Parts, targets: list[Element]) -> None:
+    """The very Body that is executed and the very Timestamp that is read; the token may be signed as well."""
+    if not (_among(parts.body, targets) and _among(parts.stamp, targets)):
+        raise Refused("the Body or the Timestamp is not signed")
+    if any(not _among(target, (parts.body, parts.stamp, parts.token)) for target in targets):
+        raise Refused("something else is signed")
+    if len({id(target) for target in targets}) != len(targets):
+        raise Refused("something is referenced twice")
+
+
+def referenced(reference: Element, ids: dict[str, Element]) -> Element:
+    """The element that a Reference names, if its digest is right."""
+    transforms, method, value = children(
+        reference, DS + "Transforms", DS + "DigestMethod", DS + "DigestValue"
+    )
+    (transform,) = children(transforms, DS + "Transform")
+    element = resolved(reference, ids)
+    if element is None:
+        raise Refused(f"a reference to {reference.get('URI', '')[:40]!r}")
+    digest = allowed(DIGESTS, method)(canonical(element, transform)).digest()
+    if digest != _base64(text(value)):
+        raise Refused(f"{_local(element)} is not what was signed")
+    return element
+
+
+def canonical(element: Element, method: Element) -> bytes:
+    """By exclusive canonicalization without comments, the only transform there is."""
+    if method.get("Algorithm") != EXCLUSIVE:
+        raise Refused(f"the transform {method.get('Algorithm', '')[:80]!r}")
+    prefixes: list[str] = []
+    if len(method):
+        (inclusive,) = children(method, f"{{{EXCLUSIVE}}}InclusiveNamespaces")
+        prefixes = inclusive.get("PrefixList", "").split()
+    return etree.tostring(
+        element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=prefixes or None
+    )
+
+
+def allowed(algorithms: dict[str, Any], method: Element) -> Any:
+    name = method.get("Algorithm", "")
+    if name not in algorithms or len(method):
+        raise Refused(f"the algorithm {name[:80]!r}")
+    return algorithms[name]
+
+
+def signed_by(certificate: bytes, info: Element, signature: bytes) -> None:
+    algorithm = allowed(SIGNATURES, info[1])
+    try:
+        _public_key(certificate).verify(signature, canonical(info, info[0]), PKCS1v15(), algorithm)
+    except InvalidSignature:
+        raise Refused("a wrong signature") from None
+
+
+@lru_cache(maxsize=1024)
+def _public_key(certificate: bytes) -> RSAPublicKey:
+    """Of a certificate that is known already: strangers' are not even parsed."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except ValueError:
+        raise Refused("a certificate that cannot be read") from None
+    if not isinstance(key, RSAPublicKey):
+        raise Refused("a key that is not RSA")
+    return key
+
+
+# ------------------------------------------------------------------------------------------------------ time
+def in_time(created: str, expires: str, now: Micros) -> Micros:
+    """Until when the message is good, if it is good now."""
+    try:
+        begin, end = moment_of(created), moment_of(expires)
+    except EucaError:
+        raise Refused("a moment that cannot be read") from None
+    if begin > now + SKEW:
+        raise Refused(f"created at {created}, which is still to come")
+    if end <= now:
+        raise Refused(f"expired at {expires}")
+    if not 0 < end - begin <= LIFETIME:
+        raise Refused(f"a lifetime from {created} to {expires}")
+    return end
+
+
+# ------------------------------------------------------------------------------------------------------ texts
+def text(element: Element) -> str:
+    if len(element):
+        raise Refused(f"elements in {_local(element)}")
+    return element.text or ""
+
+
+def _base64(value: str) -> bytes:
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("something is not base64") from None
+
+
+def _blank(texts: Iterable[str | None]) -> bool:
+    return not any(it and it.strip(" \t\r\n") for it in texts)
+
+
+def _among(element: Element, others: Iterable[Element]) -> bool:
+    """The same object, not one that looks alike."""
+    return any(element is other for other in others)
+
+
+def _local(element: Element) -> str:
+    return str(etree.QName(element).localname)[:40]
