@@ -24,6 +24,7 @@ def _beside(name: str) -> Any:
 
 
 cloud_process = _beside("cloud_process")  # tests may `import cloud_process` from here on
+wardrobe_ = _beside("wardrobe")
 CloudProcess = cloud_process.CloudProcess
 
 
@@ -75,3 +76,9 @@ def _sound(cloud: Any) -> bool:
     except Exception:
         return False
     return True
+
+
+@pytest.fixture
+def wardrobe(cloud: Any, tmp_path: Path) -> Any:
+    """Certificates of the shared cloud's authority, and of a foreign one, for anybody."""
+    return wardrobe_.Wardrobe(cloud, tmp_path)
