@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 from euca_rpc.carrier import Answer, Carrier
@@ -115,11 +117,12 @@ class Instances:
                 else view.by_account.get(caller.account_id, {}).values()
             )
         rows = view.instances
-        for reservation in sorted(reservations, key=lambda r: (r.created_at, r.id)):
+        answers = cache(lambda node: reachable(view, node))  # nodes are few, machines many
+        for reservation in sorted(reservations, key=attrgetter("created_at", "id")):
             members = tuple(
-                status(view, rows[i])
+                InstanceStatus(row, lifecycle.state(row), answers(row.node))
                 for i in reservation.instance_ids
-                if i in rows and (wanted is None or i in wanted)
+                if (row := rows.get(i)) is not None and (wanted is None or i in wanted)
             )
             if members:
                 yield reservation, members
