@@ -11,6 +11,17 @@ AIMS = {
 }
 
 
+NOTES = (
+    "Rates are requests per second, the median of the rounds; a ratio is taken within each round, whose two halves "
+    "follow each other. Latencies are of all requests of all rounds. Both servers get the same signed bytes; both are "
+    "as shipped (euca-rpc: two zones of three simulated nodes, every daemon a process of its own, signatures, policies, "
+    "mutual TLS, events and durable commits on; moto keeps nothing on disk and checks no signature). The client keeps "
+    "connections alive; moto's server closes them. DescribeInstances is without parameters; its machines are in "
+    "reservations of 10, because moto answers at most 100 reservations at once. RunInstances starts one machine, with a "
+    "thousand there already.",
+)
+
+
 def markdown(found: dict[str, Any]) -> str:
     m, sync = found["machine"], found["fdatasync"]
     lines = [
@@ -18,8 +29,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"Linux {m['kernel']}; `fdatasync` of 4 KiB on the same disk {sync['median_ms']:.2f} ms (p99 {sync['p99_ms']:.2f}); "
         f"load average {m['load_before']} before, {m['load_after']} after; whole run {found['seconds']:.0f} s.",
         "",
-        "Rates are requests per second, the median of the rounds; a ratio is taken within each round. Latencies are of "
-        "all requests of all rounds.",
+        *NOTES,
         "",
         "| request | conn. | euca-rpc /s | moto /s | ratio: median (min … max) | aim | euca-rpc p50 / p90 / p99 ms | moto p50 / p90 / p99 ms |",
         "|---|--:|--:|--:|---|---|---|---|",

@@ -121,15 +121,15 @@ class Arena:
     def settle(self) -> None:
         """Until every machine of euca-rpc runs."""
         until = time.monotonic() + SETTLE
-        request = self.signer.describe()
+        request = self.signer.pending()
         while True:
             body = self.generator.run(self.euca.port, [request]).bodies[0]
-            pending = body.count(b"<name>pending</name>")
+            pending = body.count(b"<instanceId>")
             if not pending:
                 return
             if time.monotonic() > until:
                 raise TimeoutError(f"{pending} machines are not running after {SETTLE:g} s")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
 
 def _count(side: Side, workload: Workload, result: Result) -> None:

@@ -44,6 +44,11 @@ class Signer:
     def describe(self) -> bytes:
         return self.request("DescribeInstances")
 
+    def pending(self) -> bytes:
+        """Machines that do not run yet."""
+        state = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "pending"}
+        return self.request("DescribeInstances", state)
+
     def launch(self, image: str, token: str, machines: int = 1) -> bytes:
         """Each request has a ClientToken of its own: a repeated one gets the same machines again."""
         count = str(machines)
