@@ -19,7 +19,7 @@ from euca_rpc.testing.history import Broken
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import Shape, World
 from euca_rpc.types import End
-from euca_rpc.wire.contracts import CLOUD, object_name
+from euca_rpc.wire.contracts import CLOUD, NODE, object_name
 
 CHECK_EVERY = 60.0
 PATIENCE = 3600.0  # simulated seconds in which everything must have settled
@@ -27,10 +27,11 @@ POLICIES = ("greedy", "round_robin", "least_full")
 
 
 class Campaign:
-    def __init__(self, root: Path, seed: int, *, minutes: float = 12, faults_every: float = 25) -> None:
+    def __init__(self, root: Path, seed: int, *, minutes: float = 13, faults_every: float = 25) -> None:
         self.random = r = Random(f"campaign/{seed}")  # noqa: S311  repeatable on purpose
         self.seed = seed
-        self.world = World(root, seed, Shape(r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES)))
+        shape = Shape(r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES), r.choice((3, 6, 9)))
+        self.world = World(root, seed, shape)
         self._minutes, self._faults_every = minutes, faults_every
         self._busy = True
         self._off: set[str] = set()  # nodes whose host has no power
@@ -50,6 +51,7 @@ class Campaign:
         world.network.falsify = self._falsify
         self._client()
         self._fault()
+        self._theme()
         end = world.clock.at + int(self._minutes * MINUTE)
         while world.clock.at < end:
             world.run(CHECK_EVERY)
@@ -66,8 +68,12 @@ class Campaign:
     def _settle(self, what: str) -> None:
         world = self.world
         world.history.note(f"now {what}")
-        world.run(PATIENCE, lambda: not world.view.unsettled)
-        world.run(30, lambda: False)  # and stays so
+        for _ in range(20):  # until it is quiet and stays so: some news takes its time
+            world.run(PATIENCE / 20, lambda: not world.view.unsettled)
+            number, events = len(world.history.ledger), sum(map(len, world.history.ledger.values()))
+            world.run(90)
+            if (number, events) == (len(world.history.ledger), sum(map(len, world.history.ledger.values()))):
+                break
         world.check()
 
     def _terminate_all(self) -> None:
@@ -98,6 +104,52 @@ class Campaign:
         }
         self.random.choices(list(faults), list(faults.values()))[0]()
         self.world.timeline.after(self.random.expovariate(1 / self._faults_every), self._fault)
+
+    def _theme(self) -> None:
+        """What chance alone would bring together too seldom."""
+        after, themes = self.world.timeline.after, (self._vanish, self._flap, self._bounce, lambda: None)
+        theme = themes[self.seed % len(themes)]
+        for n in range(3):
+            after(20 + 15 * n, theme)
+
+    def _vanish(self) -> None:
+        """A node is cut off for longer than any deadline just when it was given a machine."""
+        world = self.world
+        waiting = sorted(world.view.unsettled) if world.process(CLOUD).alive else []
+        if waiting:
+            name = object_name(NODE, *world.view.instances[waiting[0]].node.split("/"))
+            world.history.note(f"LINK of {name} cut for long")
+            world.network.cut.add(name)
+
+    def _flap(self) -> None:
+        """One machine dies again and again."""
+        running = sorted(self.world.history.runs())
+        for n in range(7):
+            if running:
+                self.world.timeline.after(5 + 40 * n, lambda: self._end(running[0], End.CRASHED))
+
+    def _end(self, instance: str, end: End) -> None:
+        self.world.history.follow()
+        there = self.world.history.runs().get(instance)
+        if there is not None and self._busy:
+            self.world.hypervisors[there[0]].end(instance, end)
+
+    def _bounce(self) -> None:
+        """Machines are stopped and started again at once, while messages are late."""
+        world = self.world
+        world.network.weather = Weather(0, 0, 0.3, 0.3)
+        caller = world.clients.callers[0]
+        ids = tuple(world.clients.mine.get(caller.account_id, [])[-2:])
+
+        def ask(what: str) -> None:
+            if self._busy:
+                for id_ in ids:
+                    world.process(CLOUD).guard(
+                        lambda i=id_: world.clients.ask(world.cloud.core, caller, what, (i,))  # type: ignore[misc]
+                    )
+
+        for n in range(3, 60, 3):
+            world.timeline.after(n, lambda what=("stop", "start")[n % 2]: ask(what))  # type: ignore[misc]
 
     def _later(self, seconds: float, job: Callable[[], None]) -> None:
         """A repair: done in its time, or when all is repaired."""

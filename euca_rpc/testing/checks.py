@@ -6,6 +6,7 @@ answers with the rows, the rows with what runs on the hosts, the usage rows with
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from dataclasses import fields
 from itertools import pairwise
@@ -125,6 +126,19 @@ def disks_are_there(history: History, homes: dict[str, Path], wiped: set[str]) -
             raise history.broken(f"{id_} was fenced and its disk was deleted, not set aside", id_)
         if not (home / "tombstones" / f"{id_}.json").exists():
             raise history.broken(f"the disk of {id_} was deleted without a tombstone", id_)
+
+
+def nodes_never_go_back(history: History, homes: dict[str, Path]) -> None:
+    """What a node has accepted of one generation is never replaced by an older one."""
+    for node, home in homes.items():
+        for path in home.glob("instances/*/machine.json"):
+            key, generation = (node, path.parent.name), json.loads(path.read_bytes())["generation"]
+            if generation < history.recorded.get(key, 0):
+                raise history.broken(
+                    f"{node} went back to generation {generation} of {key[1]}, it had {history.recorded[key]}",
+                    key[1],
+                )
+            history.recorded[key] = generation
 
 
 def nobody_is_pestered(history: History, sent: list[Sent]) -> None:

@@ -19,7 +19,7 @@ from euca_rpc.testing.timeline import Killed
 from euca_rpc.types import Caller, LaunchRequest
 
 TYPES = ("m1.small", "m1.small", "c1.medium", "m1.large", "m1.xlarge")
-WEIGHTS = {"launch": 7, "terminate": 5, "stop": 3, "start": 4, "reboot": 3, "describe": 2, "again": 2}
+WEIGHTS = {"launch": 7, "terminate": 5, "stop": 4, "start": 6, "reboot": 4, "describe": 2, "again": 2}
 
 
 class Clients:
@@ -33,26 +33,29 @@ class Clients:
         self._now, self._image, self._zones = now, image, list(zones)
         self._tokens = 0
 
-    def act(self, core: Core) -> None:
-        """One request by one client."""
+    def act(self, core: Core, rival: str = "") -> None:
+        """One request by one client; in the middle of a launch of account ``rival`` often one that it competes with."""
         r = self.random
         caller = r.choice(self.callers)
         what = r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        if rival and r.random() < 0.6:
+            caller = next(c for c in self.callers if c.account_id == rival)
+            what = r.choice(("launch", "again"))
         known = self.mine.setdefault(caller.account_id, [])
         if what == "launch":
             self.launch(core, caller, self._request())
         elif what == "again":
-            before = [
+            before = [  # the last may be under way: a client that repeats it on another connection
                 a.request
                 for a in self.history.asked
                 if a.request is not None and a.account == caller.account_id and a.request.client_token
             ]
             if before:
-                self.launch(core, caller, r.choice(before[-4:]))
+                self.launch(core, caller, r.choice(before[-2:]))
         elif what == "describe":
             self.describe(core, caller)
         elif known:
-            recent = known[-12:]
+            recent = known[-7:]
             self.ask(core, caller, what, tuple(sorted(set(r.choices(recent, k=r.choice((1, 1, 2)))))))
 
     def _request(self) -> LaunchRequest:

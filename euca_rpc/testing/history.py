@@ -100,6 +100,9 @@ class History:
         self.starts: Counter[tuple[str, int]] = Counter()
         self.resets: Counter[str] = Counter()
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
+        self.recorded: dict[
+            tuple[str, str], int
+        ] = {}  # (node, instance) → generation in the node's own record
         self.may_fail: set[str] = set()  # instances whose failure was arranged
         self.view: View = View()
         self.verdict: Broken | None = (
@@ -214,6 +217,10 @@ class History:
         if view.instances is before.instances and view.targets is before.targets:
             return
         self.follow()
+        for node in view.nodes.values():
+            left = view.on_node.get(node.id) if node.admin_state == "fenced" else None
+            if left:
+                raise self.broken(f"{node.id} is fenced and {', '.join(left)} wait for it", *left)
         if view.instances is not before.instances:
             changed = [
                 (old, row)
@@ -263,7 +270,7 @@ class History:
             for (at, a), (_, b) in zip(self.ledger[new.id][1:], self.ledger[new.id], strict=False)
             if a.generation > b.generation and b.intent is Intent.RUNNING and at > hour
         ]
-        if len(recent) > lifecycle.RESTARTS_AN_HOUR:
+        if len(recent) > 3:
             raise self.broken(f"{new.id} was started again {len(recent)} times within an hour", new.id)
         gone_off = (
             line.what == "power"
@@ -290,7 +297,9 @@ class History:
         else:
             silent = _silent(self.view, new)
             late = old.deadline is not None and old.deadline <= self._now() and not silent
-            cause = late or (new.seen is Seen.FAILED and new.id in self.may_fail)
+            # what a fenced host still holds when it comes back may leave no room for a moment
+            may_fail = new.id in self.may_fail or new.node in self.fenced
+            cause = late or (new.seen is Seen.FAILED and may_fail)
         if not cause:
             raise self.broken(f"{new.id} was terminated without cause: {code} {new.reason}", new.id)
 

@@ -28,10 +28,10 @@ from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, role_of
 class Weather:
     """How bad it is now; all are probabilities."""
 
-    request_lost: float = 0.02
-    answer_lost: float = 0.02
-    twice: float = 0.03
-    late: float = 0.03
+    request_lost: float = 0.04
+    answer_lost: float = 0.04
+    twice: float = 0.05
+    late: float = 0.05
     latest: float = 25.0  # seconds: more than any poll, backoff and timeout
     slow_job: float = 0.05
     slowest_job: float = 60.0

@@ -27,6 +27,13 @@ class Killed(BaseException):
         self.process = process
 
 
+STORM = 5000
+
+
+class Storm(AssertionError):
+    """Simulated time does not get on."""
+
+
 class Timeline:
     def __init__(self, seed: int | str) -> None:
         self.clock = ManualClock()
@@ -34,6 +41,7 @@ class Timeline:
         self.events = 0
         self._queue: list[tuple[Micros, int, Job]] = []
         self._entered = 0
+        self._at_once = 0
 
     def now(self) -> Micros:
         return self.clock.at
@@ -49,6 +57,9 @@ class Timeline:
         """May be called by a job: time then passes in the middle of it, and others get their turn."""
         while self._queue and self._queue[0][0] <= until and not enough():
             moment, _, job = heapq.heappop(self._queue)
+            self._at_once = 0 if moment > self.clock.at else self._at_once + 1
+            if self._at_once > STORM:
+                raise Storm(f"{STORM} things happened at one moment: somebody wakes itself for ever")
             self.clock.at = max(self.clock.at, moment)
             self.events += 1
             job()

@@ -49,7 +49,7 @@ from euca_rpc.testing import checks
 from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
-from euca_rpc.testing.timeline import Killed, Process, Timeline
+from euca_rpc.testing.timeline import Killed, Process, Storm, Timeline
 from euca_rpc.types import BlobRef, Caller, Image, Size
 from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
 
@@ -263,16 +263,19 @@ class World:
     # ------------------------------------------------------------------------------------------------- going on
     def run(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
         over = lambda: self.history.verdict is not None or enough()
-        self.timeline.run(self.clock.at + int(seconds * SECOND), over)
+        try:
+            self.timeline.run(self.clock.at + int(seconds * SECOND), over)
+        except Storm as storm:
+            raise self.history.broken(str(storm)) from storm
         if self.history.verdict is not None:
             raise self.history.verdict
         if self.network.defects:
             raise self.history.broken(f"a defect: {self.network.defects[0]}")
 
-    def request(self) -> None:
-        """One request by one client, if there is a cloud to ask."""
+    def request(self, rival: str = "") -> None:
+        """One request by one client, if there is a cloud to ask; ``rival``: while this account's launch is placed."""
         process = self.process(CLOUD)
-        process.guard(lambda: self.clients.act(self.cloud.core))
+        process.guard(lambda: self.clients.act(self.cloud.core, rival))
 
     def administrate(self, verb: str, **args: Any) -> Any:
         context = Context(self.cloud, NoTrust(), Seal.load(self.root / "seal.key"))
@@ -301,6 +304,7 @@ class World:
         checks.answers_hold(self.history, store)
         checks.usage_adds_up(self.history, store)
         checks.disks_are_there(self.history, self.homes, self.wiped)
+        checks.nodes_never_go_back(self.history, self.homes)
         checks.nobody_is_pestered(self.history, self.network.sent)
         checks.everything_waits_for_something(self.history, view, now, 60 * SECOND)
 
@@ -327,7 +331,7 @@ class _Busy:
         if not self._nested and world.clients.callers and world.random.random() < world.concurrency:
             self._nested = True
             try:
-                world.request()
+                world.request(wanted.account_id)
             finally:
                 self._nested = False
             if not self._process.alive:

@@ -1,0 +1,476 @@
+"""Mistakes that somebody could make, each a small change of the real code: the simulation has to catch every one.
+
+A bug is a function of `patch` (pytest's monkeypatch.setattr); its first line says what a reviewer would have missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from euca_rpc.cloud import instances, launch, lifecycle, nodes, reconcile, reports, view
+from euca_rpc.cloud.changes import Insert, Outcome, Put
+from euca_rpc.cloud.controller import CloudController
+from euca_rpc.cloud.store import Store
+from euca_rpc.node import marks, observed, simulated, state, work
+from euca_rpc.node.record import Records
+from euca_rpc.node.service import NodeService
+from euca_rpc.types import Intent, MachineSpec, Seen, Size, Token
+
+Patch = Callable[[Any, str, Any], None]
+BUGS: dict[str, Callable[[Patch], None]] = {}
+
+
+def bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    BUGS[plant.__name__] = plant
+    return plant
+
+
+# ----------------------------------------------------------------------------------------------- the write path
+@bug
+def answered_before_it_is_durable(patch):
+    """A batch is written together with the next one."""
+    waiting: dict[Store, list[Any]] = {}
+    real = Store.transaction
+
+    @contextmanager
+    def late(self):
+        mine = waiting.pop(self, [])
+        with real(self) as write:
+            for changes, events in mine:
+                write(changes, events)
+            yield lambda changes, events: waiting.setdefault(self, []).append((changes, events))
+
+    patch(Store, "transaction", late)
+
+
+@bug
+def an_index_of_the_view_is_not_kept(patch):
+    """Public addresses are never given back."""
+    real = view._Draft.instance
+
+    def forgetful(self, old, new):
+        before = self.v["addresses"]
+        real(self, old, new)
+        if new is not None and new.ended_at is not None:
+            self.v["addresses"] = before
+
+    patch(view, "_INDEX", {**view._INDEX, view.Instance: forgetful})
+
+
+@bug
+def token_not_remembered(patch):
+    """A ClientToken is looked up and never written."""
+    real = launch.commit_launch
+
+    def commit(plan, nodes_, ids, pool):
+        verb = real(plan, nodes_, ids, pool)
+
+        def without(v, now):
+            out = verb(v, now)
+            kept = tuple(c for c in out.changes if not (isinstance(c, Insert) and isinstance(c.row, Token)))
+            return replace(out, changes=kept)
+
+        return without
+
+    patch(launch, "commit_launch", commit)
+
+
+@bug
+def token_not_looked_up_in_the_verb(patch):
+    """Two launches with one token at the same time both find nothing before."""
+    real = launch.commit_launch
+
+    def commit(plan, nodes_, ids, pool):
+        verb = real(replace(plan, request=replace(plan.request, client_token=None)), nodes_, ids, pool)
+
+        def blind(v, now):
+            out = verb(v, now)
+            text = plan.request.client_token
+            marked = tuple(
+                replace(c, row=replace(c.row, client_token=text)) if isinstance(c.row, launch.Instance) else c
+                for c in out.changes
+            )
+            token = (Put(Token(f"{plan.caller.account_id}/{text}", plan.request_hash, out.result.id)),)
+            return replace(out, changes=marked + (token if text else ()))
+
+        return blind
+
+    patch(launch, "commit_launch", commit)
+
+
+@bug
+def quota_not_checked_again_in_the_verb(patch):
+    """The count that was right on the snapshot is taken as right in the transaction."""
+    real = launch.commit_launch
+
+    def commit(plan, nodes_, ids, pool):
+        verb = real(plan, nodes_, ids, pool)
+
+        def trusting(v, now):
+            patched = launch.quota_left
+            try:
+                launch.quota_left = lambda view_, plan_: len(nodes_)
+                return verb(v, now)
+            finally:
+                launch.quota_left = patched
+
+        return trusting
+
+    patch(launch, "commit_launch", commit)
+
+
+@bug
+def room_not_checked_again_in_the_verb(patch):
+    """The placer's proposal is taken for a claim."""
+    patch(launch, "_still_fits", lambda v, nodes_, size: None)
+
+
+@bug
+def room_not_checked_when_a_stopped_one_starts(patch):
+    """Starting again takes cores without asking whether they are free."""
+    patch(instances, "_fits_again", lambda v, old, new: None)
+
+
+# ---------------------------------------------------------------------------------------------------- lifecycle
+@bug
+def stopped_keeps_its_cores(patch):
+    """A stopped machine claims what a running one does."""
+    real = lifecycle.claim
+    patch(lifecycle, "claim", lambda i: i.size if i.ended_at is None else real(i))
+
+
+@bug
+def started_again_as_the_same_generation(patch):
+    """A start does not raise the generation."""
+    real = lifecycle.want_started
+
+    def again(i, now, reason=""):
+        return replace(real(i, now, reason), generation=i.generation)
+
+    patch(lifecycle, "want_started", again)
+
+
+@bug
+def another_generation_is_listened_to(patch):
+    """What is said of an older generation is taken for the current one."""
+    real = lifecycle.observe
+    patch(lifecycle, "observe", lambda i, m, now: real(i, replace(m, generation=i.generation), now))
+
+
+@bug
+def stopped_by_itself_is_started_for_ever(patch):
+    """No limit to restarts."""
+    patch(lifecycle, "RESTARTS_AN_HOUR", 1000)
+    # the check has a limit of its own
+
+
+@bug
+def silence_is_failure(patch):
+    """A deadline that passes on a silent node ends the machine."""
+    real = lifecycle.overdue
+    patch(lifecycle, "overdue", lambda i, now, reachable, silence: real(i, now, True, silence))
+
+
+@bug
+def a_terminated_one_is_started_again(patch):
+    """A host loss starts whatever was there, whatever is wanted."""
+    real = lifecycle.observe
+
+    def eager(i, m, now):
+        seen = real(i, m, now)
+        if seen is not None and i.intent is Intent.TERMINATED and m.seen == Seen.STOPPED:
+            return replace(seen, row=lifecycle.want_started(seen.row, now))
+        return seen
+
+    patch(lifecycle, "observe", eager)
+
+
+# ---------------------------------------------------------------------------------------------------- reconciling
+@bug
+def asked_again_at_once(patch):
+    """The moment before which a call is not repeated is ignored."""
+    real = reconcile.decide
+
+    def eager(v, now):
+        rows = {k: v.instances[k] for k in v.unsettled}
+        hurried = replace(
+            v, instances=v.instances.update({k: replace(r, next_try=0) for k, r in rows.items()})
+        )
+        return real(hurried, now)
+
+    patch(reconcile, "decide", eager)
+
+
+@bug
+def attempt_not_written_before_the_call(patch):
+    """The mark that a machine may be somewhere is not made."""
+    real = reconcile.mark_told
+
+    def unmarked(v, action, now):
+        out = real(v, action, now)
+        return Outcome(tuple(Put(replace(c.row, attempted=False)) for c in out.changes), result=out.result)
+
+    patch(reconcile, "mark_told", unmarked)
+
+
+@bug
+def moved_although_it_was_sent(patch):
+    """One whose node fell silent is placed again, attempted or not."""
+    real = reconcile.mark_moved
+
+    def eager(v, instance_id, node_id, now):
+        row = replace(v.instances[instance_id], attempted=False)
+        return real(replace(v, instances=v.instances.set(instance_id, row)), instance_id, node_id, now)
+
+    decide = reconcile.decide
+
+    def moving(v, now):
+        actions, due = decide(v, now)
+        lost = [
+            reconcile.Move(i)
+            for i in v.unsettled
+            if v.instances[i].intent is Intent.RUNNING
+            and v.instances[i].seen is Seen.NOTHING
+            and not reconcile.reachable(v, v.instances[i].node)
+        ]
+        return actions + lost, due
+
+    patch(reconcile, "mark_moved", eager)
+    patch(reconcile, "decide", moving)
+
+
+@bug
+def a_reboot_is_forgotten(patch):
+    """Nobody sends it when the first call was lost."""
+    real = reconcile._missing
+
+    def once(i):
+        method = real(i)
+        return None if method == "reboot" and i.attempts else method
+
+    patch(reconcile, "_missing", once)
+
+
+@bug
+def late_answers_of_polls_count(patch):
+    """The serial number of the question is not compared."""
+    real = reconcile.mark_answered
+
+    def any_answer(v, zone, serial, now, again):
+        poll = v.polls.get(zone)
+        asking = replace(v, polls=v.polls.set(zone, replace(poll, asking=True)))
+        return real(asking, zone, poll.serial, now, again)
+
+    patch(reconcile, "mark_answered", any_answer)
+
+
+# ---------------------------------------------------------------------------------------------------- reports
+@bug
+def anybody_may_report_anything(patch):
+    """The reporting node is not compared with the instance's node."""
+    real = reports._machines
+
+    def credulous(v, node, report, now, changes, events):
+        named = {m.instance_id for m in report.machines}
+        elsewhere = {
+            i: replace(r, node=node.id)
+            for i in named
+            if (r := v.instances.get(i)) is not None and r.node != node.id
+        }
+        before = len(changes)
+        real(replace(v, instances=v.instances.update(elsewhere)), node, report, now, changes, events)
+        for n in range(before, len(changes)):
+            row = changes[n].row
+            if getattr(row, "id", None) in elsewhere:
+                changes[n] = Put(replace(row, node=v.instances[row.id].node))
+
+    patch(reports, "_machines", credulous)
+
+
+@bug
+def not_mentioned_is_terminated(patch):
+    """A machine that a report lacks is taken for ended."""
+
+    def gone(row, now, changes, events):
+        changes.append(Put(replace(lifecycle._gone(row, now), version=row.version + 1)))
+
+    patch(reports, "_forgotten", gone)
+
+
+@bug
+def silent_nodes_claims_are_released(patch):
+    """What an unreachable node holds is counted as free."""
+    real = view._Draft.target
+
+    def generous(self, n):
+        target = real(self, n)
+        return target if target.usable or n.admin_state != "active" else replace(target, claimed=Size())
+
+    patch(view._Draft, "target", generous)
+
+
+@bug
+def usage_begins_when_it_ends(patch):
+    """The moment since when it runs is not kept."""
+    real = lifecycle.observe
+
+    def timeless(i, m, now):
+        seen = real(i, m, now)
+        return seen and replace(seen, row=replace(seen.row, running_since=now))
+
+    patch(lifecycle, "observe", timeless)
+
+
+# ---------------------------------------------------------------------------------------------------- fencing
+@bug
+def fenced_and_still_wanted(patch):
+    """A fence marks the node and leaves its instances as they are."""
+    real = nodes.fence
+
+    def only_the_node(by, name):
+        verb = real(by, name)
+        return lambda v, now: replace(out := verb(v, now), changes=out.changes[:1])
+
+    patch(nodes, "fence", only_the_node)
+
+
+@bug
+def fenced_disks_are_deleted(patch):
+    """A fenced node that comes back is told to delete, not to set aside."""
+    real = CloudController._send_away
+    patch(
+        CloudController,
+        "_send_away",
+        lambda self, node, machine: real(self, node, {**machine, "keep_disk": False}),
+    )
+
+
+@bug
+def a_fenced_host_goes_on_where_it_was(patch):
+    """What was accepted before the power cut is begun without being asked for again."""
+    for module in (observed, work):
+        patch(module, "left_over", lambda record, boot_id: False)
+
+
+# ---------------------------------------------------------------------------------------------------- the node
+@bug
+def an_older_generation_is_accepted(patch):
+    """A late ensure replaces what is newer."""
+    real = NodeService._accept
+
+    def accept(self, instance_id, generation, spec):
+        record = self._machines.get(instance_id)
+        if record is not None and generation < record.generation:
+            self._machines.pop(instance_id)
+            self._taken -= state.held(record)
+        real(self, instance_id, generation, spec)
+
+    patch(NodeService, "_accept", accept)
+
+
+@bug
+def each_ensure_starts(patch):
+    """A repeated ensure begins from the beginning, also after the machine ended."""
+    real = NodeService._accept
+
+    def accept(self, instance_id, generation, spec: MachineSpec):
+        real(self, instance_id, generation, spec)
+        record = self._machines[instance_id]
+        if record.want == Intent.RUNNING and record.generation == generation:
+            self._save(replace(record, settled=False, started=False, seen=Seen.PREPARING))
+
+    def may_start(there, mark):
+        return there is None or not there.running or marks.may_start(there, mark)
+
+    patch(NodeService, "_accept", accept)
+    patch(simulated, "may_start", may_start)
+
+
+@bug
+def no_tombstone(patch):
+    """What was removed is not remembered: a late ensure makes it anew."""
+    patch(Records, "bury", lambda self, tombstone: None)
+    real = NodeService._remove
+
+    def remove(self, instance_id):
+        real(self, instance_id)
+        with self._lock:
+            tombstone = self._tombstones.pop(instance_id, None)
+            if tombstone is not None:  # told once more, then gone
+                self._tombstones[instance_id] = replace(tombstone, generation=0)
+
+    patch(NodeService, "_remove", remove)
+
+
+@bug
+def removed_before_the_tombstone(patch):
+    """The disk goes first, the reason why is written afterwards."""
+    real = Records.bury
+
+    def late(self, tombstone):
+        import shutil
+
+        if not tombstone.keep_disk:
+            shutil.rmtree(self.folder(tombstone.instance_id), ignore_errors=True)
+        self.crash_here()
+        real(self, tombstone)
+
+    init = NodeService.__init__
+
+    def prepared(self, *args, **values):
+        init(self, *args, **values)
+        self._records.crash_here = lambda: self._crash("removed")
+
+    patch(Records, "bury", late)
+    patch(NodeService, "__init__", prepared)
+
+
+@bug
+def absent_is_told_while_it_still_runs(patch):
+    """The tombstone is reported as soon as it is written, not when the domain is gone."""
+    real = NodeService._compose
+
+    def hasty(self):
+        removing, machines = self._removing, self._machines
+        self._removing = set()
+        self._machines = {i: r for i, r in machines.items() if i not in removing}
+        try:
+            return real(self)
+        finally:
+            self._removing, self._machines = removing, machines
+
+    patch(NodeService, "_compose", hasty)
+
+
+@bug
+def a_reset_is_done_for_every_call(patch):
+    """The reboot counter is not compared with what was recorded."""
+    real = NodeService._accept_reboot
+
+    def again(self, instance_id, generation, item):
+        record = self._machines.get(instance_id)
+        if record is not None and record.reboots == item.get("reboots"):
+            self._machines[instance_id] = replace(record, reboots=record.reboots - 1)
+        real(self, instance_id, generation, item)
+
+    patch(NodeService, "_accept_reboot", again)
+
+
+@bug
+def killed_in_between_it_starts_again(patch):
+    """After a restart of the daemon nobody looks whether it runs already or has ended."""
+    real = NodeService.__init__
+
+    def amnesiac(self, *args, **values):
+        real(self, *args, **values)
+        for instance_id, record in list(self._machines.items()):
+            if record.want == Intent.RUNNING:
+                self._machines[instance_id] = replace(
+                    record, started=False, settled=False, seen=Seen.PREPARING
+                )
+
+    patch(NodeService, "__init__", amnesiac)
+    patch(simulated, "may_start", lambda there, mark: True)

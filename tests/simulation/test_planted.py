@@ -1,0 +1,35 @@
+"""A simulation that catches nothing proves nothing: each planted bug has to be caught within a few seeds."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from euca_rpc.testing.campaign import Campaign
+from euca_rpc.testing.history import Broken
+
+_spec = importlib.util.spec_from_file_location("planted", Path(__file__).with_name("planted.py"))
+assert _spec is not None
+planted = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(planted)  # type: ignore[union-attr]
+
+WITHIN = 30  # seeds; most are caught by the first or second
+
+
+@pytest.mark.parametrize("name", planted.BUGS)
+def test_a_planted_bug_is_caught(memory, monkeypatch, name):
+    planted.BUGS[name](monkeypatch.setattr)
+    for seed in range(WITHIN):
+        campaign = None
+        try:
+            campaign = Campaign(memory / str(seed), seed)
+            campaign.run()
+        except Broken as broken:
+            print(f"{name}: caught by seed {seed}: {str(broken).splitlines()[0]}")
+            return
+        finally:
+            if campaign is not None:
+                campaign.world.close()
+    pytest.fail(f"{name} was not caught within {WITHIN} seeds")
