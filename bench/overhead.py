@@ -122,14 +122,17 @@ def launch_overhead(home: Path, rounds: int) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ A: through the cloud
 class Client:
     def __init__(self, euca: Euca, signer: Signer) -> None:
-        self._port, self._signer = euca.port, signer
+        self._port, self._signer, self._home = euca.port, signer, euca.home
 
     def ask(self, action: str, **parameters: str) -> str:
         spelt = {name.replace("_", "."): value for name, value in parameters.items()}
         result = run(Job("127.0.0.1", self._port, [self._signer.request(action, spelt)]))
         if result.refused:
-            raise RuntimeError(f"{action}: {result.refused[0]}")
+            raise RuntimeError(f"{action}: {result.refused[0]}; the cloud's log ends with\n{self._log()}")
         return result.bodies[0].decode()
+
+    def _log(self) -> str:
+        return (self._home / "log" / "cloud.log").read_text()[-4000:]
 
     def launch(self, watch: Watch, image: str) -> dict[str, float]:
         """One machine, timed, and ended again."""
