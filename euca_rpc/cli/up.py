@@ -37,6 +37,7 @@ from euca_rpc.daemons.programs import (
     euca,
     every_node,
     node_program,
+    running_on,
 )
 from euca_rpc.daemons.supervisor import HOST_GRACE, Program, Supervisor
 from euca_rpc.errors import EucaError
@@ -73,7 +74,7 @@ def already_up(config: Config) -> EucaError:
 
 def supervise(config: Config) -> None:
     with only_one(config):
-        clear_leftovers(config)
+        clear_leftovers(config, running_on(config))
         first, *others = controllers(config)
         supervisor = Supervisor([first], config.run, config.log)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -128,13 +129,17 @@ def token_for(config: Config, zone: str, host: str) -> str:
     return str(made["token"])
 
 
-def clear_leftovers(config: Config) -> dict[str, str]:
-    """What a killed supervisor left running.  Daemons lose nothing by being ended; guests live in their hosts."""
-    files = sorted(config.run.glob("*.pid"))
-    done = {file.stem: pids.end(file, HOST_GRACE) for file in files if file.stem != SUPERVISOR}
+def clear_leftovers(config: Config, kept: frozenset[str] = frozenset()) -> dict[str, str]:
+    """What a killed supervisor left running.  Daemons lose nothing by being ended; guests would, so the hosts of
+    ``kept`` are only let go of: the next holder finds them on."""
+    files = [file for file in sorted(config.run.glob("*.pid")) if file.stem != SUPERVISOR]
+    done = {
+        file.stem: pids.end(file, HOST_GRACE, signal.SIGHUP if file.stem in kept else signal.SIGTERM)
+        for file in files
+    }
     for directory in sorted((config.home / "hosts").glob("[a-z0-9]*/")):
         host = LibvirtHost(directory, directory.name)
-        if host.init_pid is not None:
+        if host.init_pid is not None and f"node-{directory.name}" not in kept:
             host.stop()
             done[directory.name] = "ended"
     return done
@@ -181,8 +186,9 @@ def up(
     if pids.living(config.run / f"{SUPERVISOR}.pid"):
         raise already_up(config)
     with only_one(config):
-        clear_leftovers(config)  # of a supervisor that was killed; they hold the ports
-    check_ports(config)
+        kept = running_on(config)
+        clear_leftovers(config, kept)  # of a supervisor that was killed; they hold the ports
+    check_ports(config, kept)
     output = one.output
     made = prepare(config, output.step)
     welcome(output, config, made)

@@ -38,8 +38,8 @@ def living(file: Path) -> int | None:
     return int(pid) if began(int(pid)) == start else None
 
 
-def end(file: Path, grace: float) -> str:
-    """SIGTERM, after ``grace`` seconds SIGKILL; the file goes with the process.  What happened, for people."""
+def end(file: Path, grace: float, number: signal.Signals = signal.SIGTERM) -> str:
+    """``number``, after ``grace`` seconds SIGKILL; the file goes with the process.  What happened, for people."""
     pid = living(file)
     if pid is None:
         file.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def end(file: Path, grace: float) -> str:
         return how
     try:
         if living(file) == pid:  # looked at again under the handle: now it cannot become another's
-            _send(handle, signal.SIGTERM)
+            _send(handle, number)
             if not _gone(handle, pid, grace):
                 how = "killed"
                 _send(handle, signal.SIGKILL)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Sequence
 
 from euca_rpc import config as configuration
 from euca_rpc.config import Config
 from euca_rpc.daemons.supervisor import HOST_GRACE, Program
 from euca_rpc.errors import EucaError
+from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.node.virtualisation import choose_virtualisation
 
 
@@ -40,7 +42,7 @@ def node_program(config: Config, zone: str, host: str) -> Program:
     port = config.port(configuration.NODE + every.index((zone, host)))
     arguments = ["node", "--zone", zone, "--host", host, "--listen-port", str(port)]
     if real_guests(config):
-        arguments += ["--offer", *map(str, share(config, len(every)))]
+        arguments += ["--offer", *share(config, len(every), here(config, zone, host).commands)]
         if (
             config.node.hypervisor == "auto"
         ):  # tried once for all nodes of this machine; the answer is kept in the home
@@ -52,12 +54,31 @@ def node_program(config: Config, zone: str, host: str) -> Program:
     return Program(f"node-{zone}-{host}", argv, grace=HOST_GRACE)
 
 
+def here(config: Config, zone: str, host: str) -> LibvirtHost:
+    return LibvirtHost(config.host_home(zone, host), f"{zone}-{host}")
+
+
+def running_on(config: Config) -> frozenset[str]:
+    """Nodes whose hosts are on, without anybody who holds them, and run what they would be started with now: a
+    supervisor was killed, and their guests need not notice."""
+    if not real_guests(config):
+        return frozenset()
+    found = set()
+    for node in every_node(config):
+        if commands := here(config, *node).commands:
+            program = node_program(config, *node)
+            if commands == [list(program.argv)[program.argv.index("--") + 1 :]]:
+                found.add(program.name)
+    return frozenset(found)
+
+
 def real_guests(config: Config) -> bool:
     return config.node.hypervisor in ("auto", "kvm", "qemu", "xen")
 
 
-def check_ports(config: Config) -> None:
-    """Before anything is made: a daemon that finds its port taken would only die again and again."""
+def check_ports(config: Config, kept: frozenset[str] = frozenset()) -> None:
+    """Before anything is made: a daemon that finds its port taken would only die again and again.  Those of ``kept``
+    have theirs."""
     fixed = (
         configuration.EC2,
         configuration.NAMESERVER,
@@ -66,7 +87,11 @@ def check_ports(config: Config) -> None:
         configuration.ENROL,
     )
     offsets = [*fixed, *(configuration.CLUSTER + n for n in range(len(config.up.zones)))]
-    offsets += [configuration.NODE + n for n in range(len(every_node(config)))]
+    offsets += [
+        configuration.NODE + n
+        for n, (zone, host) in enumerate(every_node(config))
+        if f"node-{zone}-{host}" not in kept
+    ]
     for offset in offsets:
         with socket.socket(socket.AF_INET6 if ":" in config.listen.address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -81,17 +106,21 @@ def check_ports(config: Config) -> None:
                 ) from None
 
 
-def share(config: Config, of: int) -> tuple[int, int, int]:
-    """Nodes that stand on one machine divide what it has: together they never offer more than there is."""
+def share(config: Config, of: int, running: Sequence[Sequence[str]] = ()) -> list[str]:
+    """Nodes that stand on one machine divide what it has: together they never offer more than there is.  One that
+    ``running`` shows to be on already goes on offering what it did, but for what the settings say."""
+    said = (config.node.cores, config.node.memory_mb, config.node.disk_gb)
     room = os.statvfs(config.home)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     disk = room.f_bavail * room.f_frsize >> 30
     cores = os.cpu_count() or 1
-    return (
-        config.node.cores or max(1, cores // of),
-        config.node.memory_mb or int(memory * 3 / 4) // of,
-        config.node.disk_gb or int(disk * 3 / 4) // of,
-    )
+    free = (max(1, cores // of), int(memory * 3 / 4) // of, int(disk * 3 / 4) // of)
+    found = [str(number or whole) for number, whole in zip(said, free, strict=True)]
+    if running and "--offer" in running[0]:
+        at = running[0].index("--offer") + 1
+        before = running[0][at : at + 3]
+        found = [str(number) if number else old for number, old in zip(said, before, strict=True)]
+    return found
 
 
 def euca(config: Config, *arguments: str) -> list[str]:

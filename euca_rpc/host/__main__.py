@@ -1,11 +1,13 @@
 """``python -m euca_rpc.host DIRECTORY NAME [-- COMMAND ARGUMENT…] [-- COMMAND ARGUMENT…]``
 
 Runs one host in the foreground.  Each ``--`` begins a command that is run inside and restarted when it ends.
-SIGTERM or SIGINT end the host with all that runs on it.
+SIGTERM or SIGINT end the host with all that runs on it.  SIGHUP ends this process alone: the host runs on, and the next
+one that is started for the same directory holds it again.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ def main(arguments: list[str]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda *_: os._exit(0))
     try:
         host.start()
         host.wait_ready()

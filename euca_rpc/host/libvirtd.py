@@ -82,6 +82,15 @@ class LibvirtHost:
         except FileNotFoundError:
             return ""
 
+    @property
+    def commands(self) -> list[list[str]]:
+        """What a host that is on was told to run inside, whoever started it."""
+        try:
+            told = Path(f"/proc/{self.init_pid or 0}/cmdline").read_text().split("\0")
+            return [list(command) for command in json.loads(told[-2])]
+        except (OSError, ValueError, IndexError):
+            return []
+
     # ----------------------------------------------------------------------------------------------- actions
     def start(self) -> None:
         """Switch it on; returns at once.  Does nothing if it is on."""

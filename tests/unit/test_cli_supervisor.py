@@ -51,6 +51,7 @@ def test_a_killed_daemon_is_started_again_and_its_log_goes_on(supervised, tmp_pa
     supervised(Program("one", SLEEPS))
     file = tmp_path / "one.pid"
     first = eventually(lambda: pids.living(file))
+    eventually(lambda: "up" in (tmp_path / "one.log").read_text())
     os.kill(first, signal.SIGKILL)
     second = eventually(lambda: (now := pids.living(file)) and now != first and now)
     assert second != first
