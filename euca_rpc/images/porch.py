@@ -3,10 +3,12 @@
 cheroot shakes hands inside its accept loop, where one silent client stops everybody; and it has no deadline for a
 request as a whole, so a few that drip hold all its threads.  Here
 
-    accept loop ──► porch (one thread, non-blocking handshakes, 5 s each) ──► cheroot's selector ──► worker threads
-                                                                                     watchdog cuts what drips ──┘
+    accept loop ──► porch (one thread, nothing blocks): handshake, 5 s ─► head of the request, 10 s ──► worker threads
+                                                                             watchdog cuts what drips ──┘
 
-so whoever has no certificate of the cloud never gets near a worker thread.  This module owns two threads per server.
+so whoever has no certificate of the cloud never gets near a worker thread, and whoever has one gets there with a whole
+head: a worker waits for bodies only, which are an administrator's uploads and a ticket's downloads.  A connection
+serves one request, so that there is no second head to wait for.  This module owns two threads per server.
 """
 
 from __future__ import annotations
@@ -19,26 +21,80 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cheroot import wsgi
-from cheroot.makefile import MakeFile
-from cheroot.server import HTTPConnection
+from cheroot.makefile import MakeFile, StreamReader
+from cheroot.server import HTTPConnection, HTTPRequest
 
 HANDSHAKE = 5.0  # seconds
 MOST_WAITING = 500  # beyond that the oldest has to go
-HEADERS = 10.0  # seconds until the first byte of a body moves, either way
+HEADERS = 10.0  # seconds until a request's head is there, and again until the first byte of a body moves, either way
+MOST_HEAD = 32768
 SLOWEST = 8192  # bytes a second, on average, after that
+
+
+@dataclass(slots=True)
+class _Guest:
+    """Somebody at the porch."""
+
+    address: tuple[str, int]
+    until: float
+    shaken: bool = False
+    head: bytearray = field(default_factory=bytearray)
+
+    def complete(self) -> bool:
+        """Of no use to wait longer: the head is there, or will never fit."""
+        return b"\r\n\r\n" in self.head or len(self.head) > MOST_HEAD
+
+
+class _Begun(socket.SocketIO):
+    """What the porch has read already comes first."""
+
+    def __init__(self, sock: socket.socket, head: bytes) -> None:
+        super().__init__(sock, "r")
+        self._head = memoryview(head)
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self._head:
+            return super().readinto(buffer)
+        size = min(len(buffer), len(self._head))
+        buffer[:size] = self._head[:size]
+        self._head = self._head[size:]
+        return size
+
+
+class _Reader(StreamReader):
+    def __init__(self, sock: Any, head: bytes, size: int) -> None:
+        super(StreamReader, self).__init__(_Begun(sock, head), size)
+        self.bytes_read = 0
+
+
+def _makefile(head: bytes, sock: Any, mode: str, size: int) -> Any:
+    return _Reader(sock, head, size) if "r" in mode else MakeFile(sock, mode, size)
+
+
+class _OneRequest(HTTPRequest):
+    def parse_request(self) -> None:
+        super().parse_request()
+        self.close_connection = True
 
 
 class WatchedConnection(HTTPConnection):
     """Knows what it is doing: for the watchdog, and for the application through the WSGI environment."""
 
+    RequestHandlerClass = _OneRequest
     moved = 0  # bytes of bodies, both ways, in the request under way
     busy = False  # the application works and nothing is expected to move
+    leave_by: float | None = None  # it was refused, and what it still sends is taken for a moment
+
+    def take_leave(self, seconds: float) -> None:
+        self.leave_by = time.monotonic() + seconds
+        self.socket.settimeout(seconds)
 
     def communicate(self) -> Any:
-        self.moved, self.busy = 0, False
         self.server.watched[self] = time.monotonic()
         try:
             return super().communicate()  # type: ignore[no-untyped-call]
@@ -60,7 +116,7 @@ class PorchServer(wsgi.Server):
         threads: int,
     ) -> None:
         super().__init__(address, application, numthreads=threads, request_queue_size=1024, timeout=30)
-        self.max_request_header_size = 32768
+        self.max_request_header_size = MOST_HEAD
         self.watched: dict[WatchedConnection, float] = {}
         self._context = context
         self._admit = admit
@@ -96,25 +152,25 @@ class PorchServer(wsgi.Server):
     def _receive(self) -> None:
         selector = selectors.DefaultSelector()
         selector.register(self._bell, selectors.EVENT_READ)
-        waiting: dict[ssl.SSLSocket, tuple[float, tuple[str, int]]] = {}  # oldest first
+        guests: dict[ssl.SSLSocket, _Guest] = {}
         while not self._over.is_set():
             for key, _ in selector.select(1.0):
                 if key.fileobj is self._bell:
                     self._bell.recv(4096)
-                    self._welcome(selector, waiting)
+                    self._welcome(selector, guests)
                 else:
-                    self._shake(selector, waiting, key.fileobj)  # type: ignore[arg-type]
+                    self._attend(selector, guests, key.fileobj)  # type: ignore[arg-type]
             now = time.monotonic()
-            for sock, (since, _) in list(waiting.items()):
-                if now - since > HANDSHAKE or len(waiting) > MOST_WAITING:
-                    self._dismiss(selector, waiting, sock)
-        for sock in list(waiting):
-            self._dismiss(selector, waiting, sock)
+            for sock, guest in list(guests.items()):  # the longest there come first
+                if now > guest.until or len(guests) > MOST_WAITING:
+                    self._dismiss(selector, guests, sock)
+        for sock in list(guests):
+            self._dismiss(selector, guests, sock)
         selector.close()
         self._bell.close()
         self._bell_rope.close()
 
-    def _welcome(self, selector: selectors.BaseSelector, waiting: dict[ssl.SSLSocket, Any]) -> None:
+    def _welcome(self, selector: selectors.BaseSelector, guests: dict[ssl.SSLSocket, _Guest]) -> None:
         while True:
             try:
                 plain, address = self._arrivals.get_nowait()
@@ -126,15 +182,24 @@ class PorchServer(wsgi.Server):
             except (OSError, ValueError):
                 plain.close()
                 continue
-            waiting[sock] = (time.monotonic(), address)
+            guests[sock] = _Guest(address, time.monotonic() + HANDSHAKE)
             selector.register(sock, selectors.EVENT_READ)
-            self._shake(selector, waiting, sock)
+            self._attend(selector, guests, sock)
 
-    def _shake(
-        self, selector: selectors.BaseSelector, waiting: dict[ssl.SSLSocket, Any], sock: ssl.SSLSocket
+    def _attend(
+        self, selector: selectors.BaseSelector, guests: dict[ssl.SSLSocket, _Guest], sock: ssl.SSLSocket
     ) -> None:
+        guest = guests[sock]
         try:
-            sock.do_handshake()
+            if not guest.shaken:
+                sock.do_handshake()
+                guest.shaken, guest.until = True, time.monotonic() + HEADERS
+            while not guest.complete():
+                piece = sock.recv(MOST_HEAD)
+                if not piece:
+                    self._dismiss(selector, guests, sock)
+                    return
+                guest.head += piece
         except ssl.SSLWantReadError:
             selector.modify(sock, selectors.EVENT_READ)
             return
@@ -142,32 +207,32 @@ class PorchServer(wsgi.Server):
             selector.modify(sock, selectors.EVENT_WRITE)
             return
         except (OSError, ValueError):
-            self._dismiss(selector, waiting, sock)
+            self._dismiss(selector, guests, sock)
             return
         selector.unregister(sock)
-        _, address = waiting.pop(sock)
+        del guests[sock]
         try:
-            self._hand_over(sock, address)
+            self._hand_over(sock, guest)
         except Exception:  # whatever is wrong with this one, the others still wait at the porch
             sock.close()
 
-    def _hand_over(self, sock: ssl.SSLSocket, address: tuple[str, int]) -> None:
+    def _hand_over(self, sock: ssl.SSLSocket, guest: _Guest) -> None:
         sock.settimeout(self.timeout)
-        connection = WatchedConnection(self, sock, MakeFile)
-        connection.remote_addr, connection.remote_port = address
+        connection = WatchedConnection(self, sock, partial(_makefile, bytes(guest.head)))
+        connection.remote_addr, connection.remote_port = guest.address
         connection.ssl_env = {
             **self._admit(sock.getpeercert(binary_form=True) or b""),
             "euca.connection": connection,
             "wsgi.url_scheme": "https",
         }
-        self._manager.put(connection)
+        self.process_conn(connection)
 
     @staticmethod
     def _dismiss(
-        selector: selectors.BaseSelector, waiting: dict[ssl.SSLSocket, Any], sock: ssl.SSLSocket
+        selector: selectors.BaseSelector, guests: dict[ssl.SSLSocket, _Guest], sock: ssl.SSLSocket
     ) -> None:
         selector.unregister(sock)
-        waiting.pop(sock, None)
+        guests.pop(sock, None)
         sock.close()
 
     # ---------------------------------------------------------------------------------------------- watchdog
@@ -176,6 +241,7 @@ class PorchServer(wsgi.Server):
             now = time.monotonic()
             for connection, since in list(self.watched.items()):
                 age = now - since
-                if age > HEADERS and not connection.busy and connection.moved < SLOWEST * age:
+                stuck = age > HEADERS and not connection.busy and connection.moved < SLOWEST * age
+                if stuck or (connection.leave_by is not None and now > connection.leave_by):
                     with contextlib.suppress(OSError):  # the plain socket's: ends what a worker waits for
                         socket.socket.shutdown(connection.socket, socket.SHUT_RDWR)

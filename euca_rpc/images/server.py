@@ -275,7 +275,7 @@ class ImageServer:
         yield from _json(respond, status, error.to_wire(), ("Connection", "close"))
         # The answer is out.  What is still being sent is taken for a moment: hanging up on it would reset the
         # connection, and the answer would be lost with it.
-        environ["euca.connection"].socket.settimeout(LINGER)
+        environ["euca.connection"].take_leave(LINGER)
         try:
             left = min(int(environ.get("CONTENT_LENGTH") or 0), DRAINED)
             while left > 0 and (chunk := environ["wsgi.input"].read(min(PIECE, left))):
