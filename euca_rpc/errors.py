@@ -44,6 +44,8 @@ SYMBOLS: Final[Mapping[str, str]] = MappingProxyType(
         "key_format": "bad_request",
         "name_duplicate": "conflict",
         "state_conflict": "conflict",
+        "protected": "conflict",
+        "tag_limit": "limit",
         # what there is
         "quota_exceeded": "limit",
         "capacity_exhausted": "capacity",
@@ -67,7 +69,12 @@ class EucaError(Exception):
     """A refusal or failure as data.  ``symbol`` must be in SYMBOLS; ``facts`` holds only str/int/bool/list/dict."""
 
     def __init__(
-        self, symbol: str, sentence: str, *, facts: Mapping[str, Any] | None = None, private: str | None = None
+        self,
+        symbol: str,
+        sentence: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        private: str | None = None,
     ) -> None:
         if symbol not in SYMBOLS:
             raise ValueError(f"unregistered error symbol {symbol!r}")

@@ -25,6 +25,7 @@ from euca_rpc.types import (
     Launched,
     LaunchRequest,
     Reservation,
+    Tag,
     Transition,
     VmType,
     ZoneStatus,
@@ -47,6 +48,49 @@ class Images(Protocol):
     def describe(self, caller: Caller, ids: Sequence[str] = ()) -> list[Image]:
         """Those the caller may launch (own, public; an administrator sees all); image_not_found for any other id."""
         ...
+
+    def register(
+        self,
+        caller: Caller,
+        location: str,
+        name: str,
+        kernel_id: str | None = None,
+        ramdisk_id: str | None = None,
+        architecture: str | None = None,
+    ) -> Image:
+        """``location`` names an upload in the cloud's own store (image_not_found); URLs and host paths are refused."""
+        ...
+
+    def deregister(self, caller: Caller, id: str) -> None:
+        """By its owner or an administrator (denied); state_conflict while other images name it."""
+        ...
+
+    def permit(
+        self,
+        caller: Caller,
+        id: str,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        reset: bool = False,
+    ) -> Image:
+        """Who may launch it: account numbers and "all".  ``reset`` takes everybody's permission back first."""
+        ...
+
+
+class Tags(Protocol):
+    def create(self, caller: Caller, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """On all or none; parameter_invalid, tag_limit, …_not_found."""
+        ...
+
+    def delete(self, caller: Caller, ids: Sequence[str], tags: Mapping[str, str | None]) -> None:
+        """A value of None deletes the key whatever its value; what is not there is no error."""
+        ...
+
+    def describe(self, caller: Caller) -> list[Tag]:
+        """By resource and key; a caller sees its account's, an administrator all."""
+        ...
+
+    def of(self, resource_id: str) -> tuple[tuple[str, str], ...]: ...
 
 
 class Keys(Protocol):
@@ -87,6 +131,11 @@ class Instances(Protocol):
     def stop(self, caller: Caller, ids: Sequence[str]) -> list[Transition]: ...
 
     def start(self, caller: Caller, ids: Sequence[str]) -> list[Transition]: ...
+
+    def modify(self, caller: Caller, id: str, attribute: str, value: str | bytes | bool) -> InstanceStatus:
+        """``attribute``: shutdown_behavior or protected at any time; vm_type, user_data, kernel_id, ramdisk_id while
+        stopped (state_conflict)."""
+        ...
 
     def console(self, caller: Caller, id: str) -> Future[Console]:
         """The last 64 KiB of the serial console, asked of the node now.  A node that does not answer: unreachable."""
@@ -131,6 +180,7 @@ class Core:
     images: Images
     keys: Keys
     instances: Instances
+    tags: Tags
     credentials: Credentials
     clock: Clock
     ids: Ids

@@ -139,9 +139,10 @@ class Image:
     architecture: str  # "x86_64" | "aarch64" …
     kernel_id: str | None = None
     ramdisk_id: str | None = None
-    public: bool = True
+    public: bool = True  # launch permission of group "all"
     created_at: Micros = 0
     removed_at: Micros | None = None
+    launch_accounts: tuple[str, ...] = ()  # account numbers that may launch it besides its owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class LaunchRequest:
     shutdown_behavior: str = "terminate"  # "terminate" | "stop"
     service_class: str = "regular"  # "regular" | "best_effort"
     hints: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()  # put on every instance that the launch makes
 
 
 class Intent(StrEnum):
@@ -253,6 +255,7 @@ class Instance:
     running_since: Micros | None = None
     attempted: bool = False  # an ensure of this generation was ever sent: it must not be placed elsewhere
     version: int = 0  # raised by every change: what a rendered fragment is cached under
+    protected: bool = False  # terminate is refused until this is taken back
 
     @property
     def size(self) -> Size:
@@ -266,6 +269,32 @@ class Reservation:
     created_by: str
     instance_ids: tuple[str, ...]
     created_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word that its owner put on a resource; means nothing to the core."""
+
+    id: str  # resource id/key
+    resource_id: str
+    account_id: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A blob in the cloud's own store that may be registered as an image; `id` is its location."""
+
+    id: str
+    account_id: str
+    sha256: str
+    bytes: int
+    virtual_bytes: int
+    format: str
+    kind: str
+    architecture: str
+    created_at: Micros = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +487,7 @@ class InstanceStatus:
     instance: Instance
     state: str  # pending running shutting-down terminated stopping stopped
     reachable: bool = True
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,12 @@ def image_add(
     return {"id": image.id, "kind": image.kind, "name": image.name, "sha256": image.sha256}
 
 
+def upload_add(c: Context, caller: Caller, receipt: str, location: str) -> dict[str, Any]:
+    """An upload that RegisterImage may name."""
+    facts = tickets.check(c.cloud.settings.blobs.ticket_key, receipt, tickets.RECEIPT, c.cloud.clock.wall())
+    return {"location": c.cloud.journal.do(images.add_upload(caller, location, facts)).id}
+
+
 def image_remove(c: Context, caller: Caller, id: str) -> dict[str, Any]:
     """With a ticket to delete the blob where nothing needs it any more."""
     free = c.cloud.journal.do(images.remove(caller, id.lower()))
@@ -325,6 +331,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "events": events,
     "image_add": image_add,
     "image_remove": image_remove,
+    "upload_add": upload_add,
     "node_add": node_add,
     "zone_token": zone_token,
     "node_drain": node_drain,

@@ -33,6 +33,7 @@ from euca_rpc.cloud.reading import Reader
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
 from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.tags import Tags
 from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
 from euca_rpc.errors import EucaError
@@ -89,9 +90,10 @@ class CloudController:
             cloud_id=settings.cloud_id,
             zones=Zones(journal),
             types=Types(journal),
-            images=Images(journal),
+            images=Images(journal, ids),
             keys=Keys(journal, ids, self.key_pool),
             instances=Instances(journal, clock, ids, carrier, placer, settings.pool),
+            tags=Tags(journal),
             credentials=Credentials(journal, seal),
             clock=clock,
             ids=ids,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,12 @@ from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import IMAGE_PREFIX, Ids, resource_id
-from euca_rpc.types import Caller, Image
+from euca_rpc.types import Caller, Image, Upload
 
 
 class Images:
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, ids: Ids) -> None:
+        self._journal, self._ids = journal, ids
 
     def describe(self, caller: Caller, ids: Sequence[str] = ()) -> list[Image]:
         view = self._journal.view
@@ -26,9 +27,60 @@ class Images:
         images = (i for i in view.images.values() if i.removed_at is None and may_use(caller, i))
         return sorted(images, key=lambda i: (i.created_at, i.id))
 
+    def register(
+        self,
+        caller: Caller,
+        location: str,
+        name: str,
+        kernel_id: str | None = None,
+        ramdisk_id: str | None = None,
+        architecture: str | None = None,
+    ) -> Image:
+        def verb(view: View, now: Micros) -> Outcome:
+            upload = view.uploads.get(location)
+            if upload is None or not (caller.is_admin or upload.account_id == caller.account_id):
+                known = ", ".join(
+                    sorted(u.id for u in view.uploads.values() if u.account_id == caller.account_id)[:5]
+                )
+                raise EucaError(
+                    "image_not_found",
+                    f"the location {location[:200]!r} names no upload of this cloud; there are {known or 'none'}. URLs and "
+                    "paths are not fetched: upload the image first",
+                )
+            if architecture is not None and architecture != upload.architecture:
+                raise EucaError(
+                    "parameter_invalid",
+                    f"{location} was uploaded as {upload.architecture}, not {architecture}",
+                )
+            facts = {f: getattr(upload, f) for f in _RECEIPT}
+            return add(caller, self._ids, facts, name, kernel_id, ramdisk_id, public=False)(view, now)
+
+        image: Image = self._journal.do(verb)
+        return image
+
+    def deregister(self, caller: Caller, id: str) -> None:
+        self._journal.do(remove(caller, id))
+
+    def permit(
+        self,
+        caller: Caller,
+        id: str,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        reset: bool = False,
+    ) -> Image:
+        image: Image = self._journal.do(permit(caller, id, add, remove, reset))
+        return image
+
+
+_RECEIPT = ("sha256", "bytes", "virtual_bytes", "format", "kind", "architecture")
+_ACCOUNT = re.compile(r"[0-9]{12}")
+MOST_PERMISSIONS = 100
+
 
 def may_use(caller: Caller, image: Image) -> bool:
-    return image.public or caller.is_admin or image.account_id == caller.account_id
+    own = caller.is_admin or image.account_id == caller.account_id
+    return image.public or own or caller.account_id in image.launch_accounts
 
 
 def _visible(view: View, caller: Caller, image_id: str) -> Image:
@@ -82,6 +134,56 @@ def add(
     return verb
 
 
+def add_upload(
+    caller: Caller, location: str, receipt: Mapping[str, Any]
+) -> Callable[[View, Micros], Outcome]:
+    """What the image process inspected and signed, under a name that RegisterImage may give."""
+
+    def verb(view: View, now: Micros) -> Outcome:
+        if not _LOCATION.fullmatch(location) or ".." in location:
+            raise EucaError(
+                "parameter_invalid",
+                f"the location {location[:80]!r}: up to 200 of letters, digits and . _ - /, no ..",
+            )
+        old = view.uploads.get(location)
+        if old is not None and old.account_id != caller.account_id:
+            raise EucaError("name_duplicate", f"the location {location!r} is taken: choose another")
+        facts = {f: receipt[f] for f in _RECEIPT}
+        row = Upload(id=location, account_id=caller.account_id, created_at=now, **facts)
+        return Outcome((Put(row),), (event("upload.added", location, now, caller, facts=facts),), row)
+
+    return verb
+
+
+def permit(
+    caller: Caller, image_id: str, add: Sequence[str], remove: Sequence[str], reset: bool
+) -> Callable[[View, Micros], Outcome]:
+    def verb(view: View, now: Micros) -> Outcome:
+        image = _visible(view, caller, image_id)
+        if not caller.is_admin and image.account_id != caller.account_id:
+            raise EucaError("denied", f"only its owner or an administrator may say who launches {image_id}")
+        for who in (*add, *remove):
+            if who != "all" and not _ACCOUNT.fullmatch(who):
+                raise EucaError(
+                    "parameter_invalid", f"{who[:40]!r} is neither an account number (12 digits) nor all"
+                )
+        public, allowed = (False, set()) if reset else (image.public, set(image.launch_accounts))
+        allowed = (allowed | {a for a in add if a != "all"}) - set(remove)
+        public = (public or "all" in add) and "all" not in remove
+        if len(allowed) > MOST_PERMISSIONS:
+            raise EucaError(
+                "parameter_invalid", f"{len(allowed)} accounts: at most {MOST_PERMISSIONS}, or all"
+            )
+        new = replace(image, public=public, launch_accounts=tuple(sorted(allowed)))
+        facts = {"public": public, "accounts": sorted(allowed)}
+        return Outcome((Put(new),), (event("image.permitted", image_id, now, caller, facts=facts),), new)
+
+    return verb
+
+
+_LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+
+
 def remove(caller: Caller, image_id: str) -> Callable[[View, Micros], Outcome]:
     """The result is the SHA-256 of a blob that nothing needs any more, or None."""
 
@@ -102,7 +204,8 @@ def remove(caller: Caller, image_id: str) -> Callable[[View, Micros], Outcome]:
         gone = replace(image, removed_at=now)
         others = (i for i in view.images.values() if i.removed_at is None and i.id != image_id)
         free = None if any(i.sha256 == image.sha256 for i in others) else image.sha256
-        free = None if _running_on(view, image) else free
+        kept = any(u.sha256 == image.sha256 for u in view.uploads.values())
+        free = None if kept or _running_on(view, image) else free
         return Outcome((Put(gone),), (event("image.removed", image_id, now, caller),), free)
 
     return verb

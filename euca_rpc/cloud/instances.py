@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import Clock, Micros
-from euca_rpc.cloud import launch, lifecycle
+from euca_rpc.cloud import attributes, launch, lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
@@ -116,11 +116,11 @@ class Instances:
                 if caller.is_admin
                 else view.by_account.get(caller.account_id, {}).values()
             )
-        rows = view.instances
+        rows, words = view.instances, view.tags
         answers = cache(lambda node: reachable(view, node))  # nodes are few, machines many
         for reservation in sorted(reservations, key=attrgetter("created_at", "id")):
             members = tuple(
-                InstanceStatus(row, lifecycle.state(row), answers(row.node))
+                InstanceStatus(row, lifecycle.state(row), answers(row.node), words.get(row.id, ()))
                 for i in reservation.instance_ids
                 if (row := rows.get(i)) is not None and (wanted is None or i in wanted)
             )
@@ -156,9 +156,19 @@ class Instances:
         self._carrier.call(object_name(CLUSTER, row.zone), "console", args, arrived)
         return future
 
+    def modify(self, caller: Caller, id: str, attribute: str, value: str | bytes | bool) -> InstanceStatus:
+        (row,) = found(self._journal.view, caller, [id])
+        new: Instance = self._journal.do(attributes.modify(caller, row, attribute, value))
+        return status(self._journal.view, new)
+
     # ---------------------------------------------------------------------------------------- what is wanted
     def terminate(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
         def change(row: Instance, now: Micros) -> Instance:
+            if row.protected and row.intent is not Intent.TERMINATED:
+                raise EucaError(
+                    "protected",
+                    f"{row.id} is protected from termination: take disableApiTermination back first",
+                )
             return lifecycle.want_terminated(row, now, "Client.UserInitiatedShutdown", "User initiated")
 
         return self._each(caller, ids, "instance.terminate", change)
@@ -242,7 +252,7 @@ def _conflict(row: Instance, wanted: str) -> EucaError:
 
 
 def status(view: View, row: Instance) -> InstanceStatus:
-    return InstanceStatus(row, lifecycle.state(row), reachable(view, row.node))
+    return InstanceStatus(row, lifecycle.state(row), reachable(view, row.node), view.tags.get(row.id, ()))
 
 
 def found(view: View, caller: Caller, ids: Sequence[str]) -> list[Instance]:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from euca_rpc.clock import Micros
-from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud import lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
+from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
@@ -98,13 +99,11 @@ def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
         raise EucaError(
             "parameter_invalid", f"user data has {len(r.user_data)} bytes, the limit is {USER_DATA_LIMIT}"
         )
+    tags.check(dict(r.tags))
     image = usable_image(view, caller, r.image_id, "machine")
     kernel_id = r.kernel_id or image.kernel_id
     ramdisk_id = r.ramdisk_id or image.ramdisk_id
-    vm_type = view.vm_types.get(r.vm_type)
-    if vm_type is None:
-        known = ", ".join(t.name for t in sorted(view.vm_types.values(), key=lambda t: t.position))
-        raise EucaError("type_not_found", f"the VM type {r.vm_type!r} does not exist; there are {known}")
+    vm_type = find_type(view, r.vm_type)
     if image.virtual_bytes > vm_type.disk_gb << 30:
         raise EucaError(
             "parameter_invalid",
@@ -133,10 +132,18 @@ def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
     )
 
 
+def find_type(view: View, name: str) -> VmType:
+    vm_type = view.vm_types.get(name)
+    if vm_type is None:
+        known = ", ".join(t.name for t in sorted(view.vm_types.values(), key=lambda t: t.position))
+        raise EucaError("type_not_found", f"the VM type {name!r} does not exist; there are {known}")
+    return vm_type
+
+
 def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
     image = view.images.get(image_id)
     usable = image is not None and image.removed_at is None
-    if not usable or not (image.public or caller.is_admin or image.account_id == caller.account_id):  # type: ignore[union-attr]
+    if not usable or not may_use(caller, image):  # type: ignore[arg-type]
         raise EucaError("image_not_found", f"the image id {image_id!r} does not exist")
     assert image is not None
     if image.kind != kind:
@@ -228,7 +235,9 @@ def commit_launch(
         reservation = Reservation(
             reservation_id, plan.caller.account_id, plan.caller.user_id, tuple(i.id for i in instances), now
         )
+        words = dict(plan.request.tags)
         changes: list[Insert | Put] = [Insert(reservation), *map(Insert, instances), *map(Put, rows.values())]
+        changes += [Insert(row) for i in instances for row in tags.rows(i.id, i.account_id, words)]
         if plan.request.client_token is not None:
             key = f"{plan.caller.account_id}/{plan.request.client_token}"
             changes.append(Insert(Token(key, plan.request_hash, reservation_id)))

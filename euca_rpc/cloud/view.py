@@ -33,7 +33,9 @@ from euca_rpc.types import (
     Reservation,
     Setting,
     Size,
+    Tag,
     Token,
+    Upload,
     Usage,
     User,
     VmType,
@@ -78,6 +80,8 @@ class View:
     reservations: Map[str, Reservation] = Map()
     instances: Map[str, Instance] = Map()
     tokens: Map[str, Token] = Map()
+    tag_rows: Map[str, Tag] = Map()
+    uploads: Map[str, Upload] = Map()
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
     settings: Map[str, Setting] = Map()
@@ -94,6 +98,7 @@ class View:
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
     ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
     by_account: Map[str, Map[str, Reservation]] = Map()
+    tags: Map[str, tuple[tuple[str, str], ...]] = Map()  # resource id → (key, value), by key
     targets: Map[str, Target] = Map()
     log: Map[int, tuple[str, ...]] = Map()  # snapshot number → targets that it changed
     roster_version: int = 0  # raised when a node comes or goes
@@ -133,6 +138,8 @@ _TABLE: dict[type, str] = {
     Reservation: "reservations",
     Instance: "instances",
     Token: "tokens",
+    Tag: "tag_rows",
+    Upload: "uploads",
     Zone: "zones",
     Node: "nodes",
     Setting: "settings",
@@ -268,6 +275,18 @@ class _Draft:
         if new is not None:
             self.v["key_names"] = self.v["key_names"].set(f"{new.account_id}/{new.name}", new.id)
 
+    def tag(self, old: Tag | None, new: Tag | None) -> None:
+        row = new or old
+        assert row is not None
+        kept = dict(self.v["tags"].get(row.resource_id, ()))
+        kept.pop(row.key, None)
+        if new is not None:
+            kept[new.key] = new.value
+        tags = self.v["tags"]
+        self.v["tags"] = (
+            tags.set(row.resource_id, tuple(sorted(kept.items()))) if kept else _drop(tags, row.resource_id)
+        )
+
     def target(self, n: Node) -> Target:
         v = self.v
         why = _unusable(n, v["contacts"].get(n.zone), v["contacts"].get(n.id))
@@ -293,6 +312,7 @@ _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     Contact: _Draft.contact,
     User: _Draft.user,
     KeyPair: _Draft.key,
+    Tag: _Draft.tag,
 }
 
 
