@@ -92,6 +92,7 @@ def held(i: Instance) -> Size:
 class History:
     def __init__(self, now: Callable[[], Micros]) -> None:
         self._now = now
+        self.since: Micros = 0
         self.asked: list[Asked] = []
         self.notes: list[tuple[Micros, str]] = []
         self.lines: list[Line] = []
@@ -146,14 +147,24 @@ class History:
         for line in fresh:
             self.lines.append(line)
             host = self.hosts[line.host]
+            old = line.at < self.since  # from before this history began: taken over, judged by whoever saw it
             if line.what == "start":
-                self._started(host, line)
+                if old:
+                    self.starts[line.instance, line.generation] += 1
+                    host.running[line.instance] = (line.generation, line.size)
+                else:
+                    self._started(host, line)
             elif line.what == "stop":
-                self._stopped(host, line)
+                if old:
+                    host.running.pop(line.instance, None)
+                else:
+                    self._stopped(host, line)
             elif line.what == "end":
                 host.running.pop(line.instance, None)
             elif line.what == "power":
                 host.running.clear()
+            elif line.what == "reboot" and old:
+                self.resets[line.instance] += 1
             elif line.what == "reboot":
                 self._reset(line)
 

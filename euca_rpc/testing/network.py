@@ -108,6 +108,8 @@ class SimulatedCarrier:
         plain = msgpack.packb(args)
         network.sent.append(Sent(network.timeline.now(), peer, method, args, process))
         heard = False
+        point = f"{process.name} {method} {peer}"
+        network.timeline.met(f"{point}: called")
 
         def hear(answer: Answer) -> None:
             nonlocal heard
@@ -127,6 +129,7 @@ class SimulatedCarrier:
             target.guard(lambda: self._execute(target, peer, method, msgpack.unpackb(plain), answered))
 
         def answered(answer: Answer) -> None:
+            network.timeline.met(f"{point}: done")
             if network.chance(network.weather.answer_lost) or network.reached(process.name, peer) is None:
                 return
             for _ in range(2 if network.chance(network.weather.twice) else 1):

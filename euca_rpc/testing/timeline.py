@@ -39,6 +39,7 @@ class Timeline:
         self.clock = ManualClock()
         self.random = Random(f"timeline/{seed}")  # noqa: S311  repeatable on purpose
         self.events = 0
+        self.met: Callable[[str], None] = lambda point: None  # told of every crash point of every process
         self._queue: list[tuple[Micros, int, Job]] = []
         self._entered = 0
         self._at_once = 0
@@ -113,6 +114,7 @@ class Process:
         if not self.alive:
             raise Killed(self)
         self.points += 1
+        self._timeline.met(f"{self.name} {name}")
         if self.doomed is not None:
             self.doomed -= 1
             if self.doomed <= 0:

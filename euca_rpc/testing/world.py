@@ -22,8 +22,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from euca_rpc.clock import SECOND, ManualClock
-from euca_rpc.cloud import accounts, admin, bootstrap, nodes
+from euca_rpc.clock import SECOND, ManualClock, Micros
+from euca_rpc.cloud import accounts, admin, bootstrap, nodes, reconcile
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
@@ -50,7 +50,7 @@ from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
 from euca_rpc.testing.timeline import Killed, Process, Storm, Timeline
-from euca_rpc.types import BlobRef, Caller, Image, Size
+from euca_rpc.types import BlobRef, Caller, Image, Size, User
 from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
 
 IMAGE = "emi-00000001"
@@ -66,6 +66,7 @@ class Shape:
     nodes: int = 2
     policy: str = "greedy"
     quota: int = 9  # instances per account: less than there is room for
+    poll: int = reconcile.POLL
 
 
 class NoTrust:
@@ -90,7 +91,10 @@ class NoImages:
 
 
 class World:
-    def __init__(self, root: Path, seed: int | str, shape: Shape | None = None) -> None:
+    def __init__(
+        self, root: Path, seed: int | str, shape: Shape | None = None, *, resumed_at: Micros | None = None
+    ) -> None:
+        """``resumed_at``: a moment later than all that happened on this root before, which goes on there."""
         self.root, self.seed, self.shape = root, seed, shape or Shape()
         self.random = Random(f"world/{seed}")  # noqa: S311  repeatable on purpose
         self.timeline = Timeline(seed)
@@ -110,39 +114,48 @@ class World:
         self.clients = Clients(seed, self.history, self.clock.now, IMAGE, self.zones)
         self.cloud: CloudController
         self.admin: Caller
-        self._set_up()
+        if resumed_at is not None:
+            self.clock.at = self.history.since = resumed_at
+        self._set_up(fresh=resumed_at is None)
 
     # ---------------------------------------------------------------------------------------------- beginning
-    def _set_up(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        ids = SeededIds(f"{self.seed}/init")
-        bootstrap.initialise(
-            self.root / "euca.db",
-            self.clock,
-            ids,
-            administrator="admin",
-            zones=tuple(self.zones),
-            account_instances=self.shape.quota,
-        )
-        Seal.create(self.root / "seal.key")
+    def _set_up(self, fresh: bool) -> None:
+        if fresh:
+            self.root.mkdir(parents=True, exist_ok=True)
+            bootstrap.initialise(
+                self.root / "euca.db",
+                self.clock,
+                SeededIds(f"{self.seed}/init"),
+                administrator="admin",
+                zones=tuple(self.zones),
+                account_instances=self.shape.quota,
+            )
+            Seal.create(self.root / "seal.key")
         self.start_cloud()
         journal = self.cloud.journal
         owner = accounts.find_user(journal.view, "admin")
         self.admin = accounts.caller_for(owner, "cli", "req-admin")
+        if fresh:
+            self._stock(owner)
+        for name in ("ann", "bob"):
+            user = accounts.find_user(journal.view, name)
+            self.clients.callers.append(accounts.caller_for(user, "ec2", f"req-{name}"))
+        for zone in self.zones:
+            self.start_cluster(zone)
+            for n in range(self.shape.nodes):
+                self._place_node(zone, f"h{n}", fresh)
+        self.run(8)
+
+    def _stock(self, owner: User) -> None:
+        journal, ids = self.cloud.journal, SeededIds(f"{self.seed}/users")
         image = Image(
             IMAGE, "machine", "test", owner.account_id, owner.id, "0" * 64, 1 << 20, 1 << 20, "raw", "x86_64"
         )
         journal.do(lambda view, now: Outcome((Put(image),)))
         for name in ("ann", "bob"):
-            user = journal.do(accounts.add_user(self.admin, ids, name))
-            self.clients.callers.append(accounts.caller_for(user, "ec2", f"req-{name}"))
-        for zone in self.zones:
-            self.start_cluster(zone)
-            for n in range(self.shape.nodes):
-                self._add_node(zone, f"h{n}")
-        self.run(8)
+            journal.do(accounts.add_user(self.admin, ids, name))
 
-    def _add_node(self, zone: str, host: str) -> None:
+    def _place_node(self, zone: str, host: str, fresh: bool) -> None:
         name = node_id(zone, host)
         place = self.root / zone / host
         self.offers[name], self.homes[name] = OFFER, place / "home"
@@ -150,7 +163,8 @@ class World:
             place / "host", clock=self.clock, ids=SeededIds(f"{self.seed}/{name}")
         )
         self.history.hosts[name] = Host(name, OFFER, place / "host" / "history.log")
-        self.cloud.journal.do(nodes.add(self.admin, zone, host))
+        if fresh:
+            self.cloud.journal.do(nodes.add(self.admin, zone, host))
         self.start_node(name)
 
     # -------------------------------------------------------------------------------------------- the processes
@@ -184,7 +198,12 @@ class World:
             self.network.carrier(process),
             _Busy(EnginePlacer(engine, self.clock), self, process),
             Seal.load(self.root / "seal.key"),
-            Settings("cloud-1", Blobs("https://127.0.0.1:1", b"k" * 32), AddressPool("127.31.0.0/26")),
+            Settings(
+                "cloud-1",
+                Blobs("https://127.0.0.1:1", b"k" * 32),
+                AddressPool("127.31.0.0/26"),
+                self.shape.poll,
+            ),
         )
         process.service = self.cloud
         published = journal.published
