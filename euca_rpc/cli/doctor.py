@@ -99,30 +99,44 @@ def certificates(config: Config) -> Iterator[Finding]:
 
 
 def ports(config: Config) -> Iterator[Finding]:
-    """Free while the cloud is down, answered while it is up."""
+    """Of the daemons that belong on this host: free while they are down, answered while they are up."""
     running = {row["name"] for row in processes(config) if row["running"]}
     offsets = {
         "cloud": configuration.CLOUD,
         "nameserver": configuration.NAMESERVER,
         "images": configuration.IMAGES,
+        "EC2": configuration.EC2,
     }
-    wanted = {name: config.port(offset) for name, offset in offsets.items()} | {
-        "EC2": config.port(configuration.EC2)
-    }
-    for name, port in wanted.items():
-        up = (name if name != "EC2" else "cloud") in running
+    known: bool | None = None  # does the cloud controller say that this is its cloud?
+    for name, offset in offsets.items():
+        daemon, port = name if name != "EC2" else "cloud", config.port(offset)
+        if not config.identity(daemon).is_dir():
+            continue
         answered = accepts((config.listen.address, port))
-        if up == answered:
-            yield Finding(f"port {port} ({name})", True, "answers" if up else "free")
-        elif up:
-            yield Finding(f"port {port} ({name})", False, "nobody answers", f"look into {config.log}")
-        else:
+        if answered and daemon not in running and known is None:
+            known = by_hand(config)
+        if answered and (daemon in running or known):
+            yield Finding(f"port {port} ({name})", True, "answers")
+        elif answered:
             yield Finding(
                 f"port {port} ({name})",
                 False,
                 "another process has it",
                 f"find it with: ss -ltnp 'sport = {port}', or move the cloud: euca up --port",
             )
+        elif daemon in running:
+            yield Finding(f"port {port} ({name})", False, "nobody answers", f"look into {config.log}")
+        else:
+            yield Finding(f"port {port} ({name})", True, "free")
+
+
+def by_hand(config: Config) -> bool:
+    """Daemons that an init system started have no pid file of ours; the cloud controller tells that it is there."""
+    try:
+        ask(config, "status", timeout=3.0)
+    except EucaError:
+        return False
+    return True
 
 
 def daemons(config: Config) -> Iterator[Finding]:
@@ -201,7 +215,8 @@ def network(config: Config) -> Iterator[Finding]:
 
 
 def cloud(config: Config) -> Iterator[Finding]:
-    if not any(row["name"] == "cloud" and row["running"] for row in processes(config)):
+    started = any(row["name"] == "cloud" and row["running"] for row in processes(config))
+    if not started and not by_hand(config):
         yield Finding("cloud controller", True, "not running from this home")
         return
     try:

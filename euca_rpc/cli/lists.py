@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from euca_rpc.cli.frame import Command, Invocation, invocation
-from euca_rpc.cli.output import clean
+from euca_rpc.cli.output import cell, clean
 from euca_rpc.cli.remote import ask
 
 COLUMNS = {
@@ -58,8 +58,9 @@ def events(one: Invocation, subject: str | None, last: int) -> None:
     "explain",
     cls=Command,
     help="Why an instance is in its state, or why a launch was refused: the reason on each node.\n\n"
-    "ID is an instance (i-…), a reservation (r-…), a node (zone/host) or the request id of a refused launch.",
-    examples="euca explain i-1a2b3c4d\neuca explain zone-a/host-1",
+    "ID is an instance (i-…), a reservation (r-…), a node (zone/host), the request id of a refused launch, or `last` for "
+    "the newest refusal.",
+    examples="euca explain i-1a2b3c4d\neuca explain zone-a/host-1\neuca explain last",
 )
 @click.argument("id")
 @invocation
@@ -81,7 +82,7 @@ def paragraphs(story: Any, indent: str = "") -> list[str]:
                 lines.append(f"{indent}{key.replace('_', ' ')}:")
                 lines += paragraphs(value, indent + "  ") or [f"{indent}  none"]
             elif value not in (None, ""):
-                lines.append(f"{indent}{key.replace('_', ' ')}: {clean(str(value))}")
+                lines.append(f"{indent}{key.replace('_', ' ')}: {clean(cell(value))}")
         return lines
     if isinstance(story, list):
         lines = []

@@ -98,7 +98,7 @@ def credentials(one: Invocation, user: str, directory: Path) -> None:
     one.output.say(f"Next: . {directory}/eucarc")
 
 
-@click.group("user", cls=Group, help="Add users.")
+@click.group("user", cls=Group, help="Add users; lock them out, let them in again.")
 def user() -> None:
     pass
 
@@ -111,9 +111,26 @@ def user() -> None:
 )
 @click.option("--admin", is_flag=True, help="May do everything.")
 @invocation
-def add(one: Invocation, name: str, email: str, admin: bool) -> None:
+def add(one: Invocation, name: str, email: str, account: str | None, admin: bool) -> None:
     """Add a user, with an account of the user's own."""
-    one.output.facts(ask(one.config(), "user_add", {"name": name, "email": email, "admin": admin}))
+    given = {"name": name, "email": email, "admin": admin, "account": account}
+    one.output.facts(ask(one.config(), "user_add", given))
+
+
+@user.command("disable", examples="euca user disable alice")
+@click.argument("name")
+@invocation
+def disable(one: Invocation, name: str) -> None:
+    """Refuse NAME's keys and certificates from now on. What the user owns stays and runs on."""
+    one.output.facts(ask(one.config(), "user_enable", {"name": name, "enabled": False}))
+
+
+@user.command("enable", examples="euca user enable alice")
+@click.argument("name")
+@invocation
+def enable(one: Invocation, name: str) -> None:
+    """Let a disabled user in again, with the same keys."""
+    one.output.facts(ask(one.config(), "user_enable", {"name": name, "enabled": True}))
 
 
 @click.command(

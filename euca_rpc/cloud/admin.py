@@ -261,8 +261,12 @@ def node_fence(c: Context, caller: Caller, name: str) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------- users
-def user_add(c: Context, caller: Caller, name: str, admin: bool = False, email: str = "") -> dict[str, Any]:
-    user = c.cloud.journal.do(accounts.add_user(caller, c.cloud.ids, name, is_admin=admin, email=email))
+def user_add(
+    c: Context, caller: Caller, name: str, admin: bool = False, email: str = "", account: str | None = None
+) -> dict[str, Any]:
+    """In an account of the user's own, unless one is named."""
+    made = accounts.add_user(caller, c.cloud.ids, name, is_admin=admin, email=email, account_id=account)
+    user = c.cloud.journal.do(made)
     return {"name": user.name, "account": user.account_id}
 
 

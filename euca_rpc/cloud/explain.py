@@ -18,28 +18,26 @@ from euca_rpc.types import Event, Instance
 
 
 def explain(view: View, store: Store, subject: str) -> dict[str, Any]:
-    """``subject``: an instance id, a request id, a node id, or "last" for the newest refused launch."""
+    """``subject``: an instance, a reservation or a node, a request id, or "last" for the newest refused launch."""
     low = subject.lower()
     row = view.instances.get(low) or (store.one(Instance, low) if low.startswith("i-") else None)
     if row is not None:
         return {**instance(view, row), "history": [line(e) for e in reversed(store.events(row.id, limit=50))]}
+    if (reservation := view.reservations.get(low)) is not None:
+        members = (view.instances[i] for i in reservation.instance_ids if i in view.instances)
+        return {"subject": reservation.id, "instances": [instance(view, i) for i in members]}
     events = (
         store.events(kind="launch.refused", limit=1) if subject == "last" else store.events(subject, limit=50)
     )
     if not events:
         raise EucaError(
             "instance_not_found",
-            f"nothing is known of {subject!r}: give an instance id, a node, the request id of a refused launch, or "
-            '"last" for the newest refusal',
+            f"nothing is known of {subject!r}: give the id of an instance or reservation, a node, the request id of a "
+            'refused launch, or "last" for the newest refusal',
         )
-    newest = events[0]
-    told: dict[str, Any] = {
-        "subject": newest.subject or subject,
-        "history": [line(e) for e in reversed(events)],
-    }
-    if newest.kind == "launch.refused":
-        told |= json.loads(newest.facts)
-    return told
+    if events[0].kind == "launch.refused":
+        return line(events[0])
+    return {"subject": events[0].subject or subject, "history": [line(e) for e in reversed(events)]}
 
 
 def instance(view: View, i: Instance) -> dict[str, Any]:
