@@ -89,8 +89,24 @@ def add(one: Invocation, node: str) -> None:
 
     The node makes its own key; the token is good once and for this name alone.
     """
-    made = dict(ask(one.config(), "node_add", split(node)))
-    made["command"] = enrol_command(node, made["token"])
+    show_token(one, node, ask(one.config(), "node_add", split(node)))
+
+
+@node.command(
+    "token", examples="euca node token zone-a/host-1\neuca node token zone-a/host-1 --json | jq -r .token"
+)
+@click.argument("node", type=NODE)
+@invocation
+def token(one: Invocation, node: str) -> None:
+    """Print a new one-time token for NODE, which is known and has yet to enrol, or lost its key.
+
+    Tokens that were made for it before are good for nothing from now on.
+    """
+    show_token(one, node, ask(one.config(), "node_token", {"name": node}))
+
+
+def show_token(one: Invocation, node: str, answer: dict[str, Any]) -> None:
+    made = {**answer, "command": enrol_command(node, answer["token"])}
     if one.as_json:
         one.output.document(made)
     else:

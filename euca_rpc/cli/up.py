@@ -117,15 +117,13 @@ def start_others(config: Config, supervisor: Supervisor, others: list[Program]) 
 
 
 def token_for(config: Config, zone: str, host: str) -> str:
-    """One that is known but holds no certificate was interrupted while it enrolled: it begins anew."""
-    names = {"zone": zone, "host": host}
+    """One that is known but holds no certificate was interrupted while it enrolled: it gets another token."""
     try:
-        made = ask(config, "node_add", names, timeout=5.0)
+        made = ask(config, "node_add", {"zone": zone, "host": host}, timeout=5.0)
     except EucaError as error:
         if error.symbol != "name_duplicate":
             raise
-        ask(config, "node_remove", {"name": f"{zone}/{host}"}, timeout=5.0)
-        made = ask(config, "node_add", names, timeout=5.0)
+        made = ask(config, "node_token", {"name": f"{zone}/{host}"}, timeout=5.0)
     return str(made["token"])
 
 

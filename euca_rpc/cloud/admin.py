@@ -231,6 +231,12 @@ def node_add(c: Context, caller: Caller, zone: str, host: str) -> dict[str, Any]
     return {"id": node.id, "token": c.trust.token("node", zone, host)}
 
 
+def node_token(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    """Another token for a node that is known and has yet to enrol, or lost its key."""
+    node = c.cloud.journal.do(nodes.may_enrol(caller, name))
+    return {"id": node.id, "token": c.trust.token("node", node.zone, node.host)}
+
+
 def zone_token(c: Context, caller: Caller, zone: str) -> dict[str, Any]:
     """A token for a zone's cluster controller."""
     return {"zone": zone, "token": c.trust.token("cluster", zone, "")}
@@ -337,6 +343,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "image_remove": image_remove,
     "upload_add": upload_add,
     "node_add": node_add,
+    "node_token": node_token,
     "zone_token": zone_token,
     "node_drain": node_drain,
     "node_undrain": node_undrain,

@@ -1,6 +1,7 @@
-"""Nodes, as an administrator handles them: add, drain, undrain, remove, fence.
+"""Nodes, as an administrator handles them: add, token, drain, undrain, remove, fence.
 
 add      a row and a one-time token; the node makes its own key (`wire.enrol`)
+token    another one for a node that is known; those before it are good for nothing
 drain    takes no new machines; those that run go on
 remove   refused while machines are there; the certificate is revoked
 fence    the administrator states that the host is off: certificate revoked, its instances terminated with that
@@ -74,7 +75,10 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
         key = node_id(zone, host)
         old = view.nodes.get(key)
         if old is not None and old.admin_state in ("active", "drained"):
-            raise EucaError("name_duplicate", f"the node {key} is there already; remove or fence it first")
+            raise EucaError(
+                "name_duplicate",
+                f"the node {key} is known already; if it has yet to enrol: euca node token {key}",
+            )
         changes: list[Change] = []
         if zone not in view.zones:
             changes.append(Insert(Zone(zone, now)))
@@ -83,6 +87,21 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
         )
         changes.append(Put(node))
         return Outcome(tuple(changes), (event("node.added", key, now, by),), node)
+
+    return verb
+
+
+def may_enrol(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
+    """A known node gets a new token: it never enrolled, or lost its key."""
+
+    def verb(view: View, now: Micros) -> Outcome:
+        node = find_node(view, name)
+        if node.admin_state not in ("active", "drained"):
+            raise EucaError(
+                "state_conflict",
+                f"{node.id} was {node.admin_state}, so it may not enrol: add it again first (`euca node add {node.id}`)",
+            )
+        return Outcome((), (event("node.token", node.id, now, by),), node)
 
     return verb
 

@@ -95,7 +95,11 @@ class Tokens:
     ) -> EnrolToken:
         secret = f"{(ids or identifiers.SystemIds()).bits(128):032x}"
         with locked(self._path):
-            kept = {key: token for key, token in self._read().items() if token["expires_at"] > now}
+            kept = {
+                key: token
+                for key, token in self._read().items()
+                if token["expires_at"] > now and token["peer"] != peer.path  # a new one ends those before it
+            }
             kept[_digest(secret)] = {"peer": peer.path, "expires_at": now + life}
             self._write(kept)
         return EnrolToken(secret, fingerprint(ca_pem), host, port)
@@ -109,14 +113,15 @@ class Tokens:
             if not found:
                 raise EucaError(
                     "auth_failure",
-                    "this token is not known, or was used already: ask for a new one (`euca node add`)",
+                    "this token is not known, or was used already, or a later one took its place: ask for a new one"
+                    " (`euca node token`)",
                 )
             token = kept.pop(found[0])
             self._write(kept)
         if token["expires_at"] <= now:
             raise EucaError(
                 "request_expired",
-                f"this token ended at {moment(token['expires_at'])}: ask for a new one (`euca node add`)",
+                f"this token ended at {moment(token['expires_at'])}: ask for a new one (`euca node token`)",
             )
         return PeerName.of_path(token["peer"])
 

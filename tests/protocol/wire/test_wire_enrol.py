@@ -64,7 +64,7 @@ def test_a_token_is_one_line_and_is_not_on_the_disk(cloud, token) -> None:
 
 def test_a_token_is_good_once(token, tmp_path) -> None:
     enrol(token.text, tmp_path / "host")
-    with pytest.raises(EucaError, match="was used already: ask for a new one"):
+    with pytest.raises(EucaError, match="was used already, or .*: ask for a new one"):
         enrol(token.text, tmp_path / "thief")
     assert not (tmp_path / "thief" / "cert.pem").exists()
 
@@ -80,6 +80,21 @@ def test_of_twenty_at_once_one_gets_through(token, tmp_path) -> None:
 
     with ThreadPoolExecutor(20) as pool:
         assert sum(pool.map(attempt, range(20))) == 1
+
+
+def test_a_new_token_ends_those_before_it_and_nobody_elses(cloud, server, tmp_path) -> None:
+    other = Tokens(cloud.directory / "ca").make(
+        PeerName("node", "open", "host2"),
+        "127.0.0.1",
+        server.port,
+        cloud.authority.ca_pem,
+        SystemClock().wall(),
+    )
+    old, new = make(cloud, server), make(cloud, server)
+    with pytest.raises(EucaError, match="a later one took its place: ask for a new one"):
+        enrol(old.text, tmp_path / "thief")
+    assert enrol(new.text, tmp_path / "host").peer == NODE
+    assert enrol(other.text, tmp_path / "host2").peer.host == "host2"
 
 
 def test_a_token_ends(cloud, server, tmp_path) -> None:

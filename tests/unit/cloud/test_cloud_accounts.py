@@ -173,3 +173,27 @@ def test_explain_names_moments_and_reasons(context, bench):
     assert "silent since 20" in told["why"]
     assert told["state"] == "pending"
     assert next(e["kind"] for e in told["history"]) == "instance.launched"
+
+
+# ---------------------------------------------------------------------------------------------------- nodes
+def test_a_known_node_gets_another_token_and_one_that_is_gone_does_not(context, bench):
+    call(context, bench, "node_add", zone="open", host="h1")
+    with pytest.raises(
+        EucaError, match="open/h1 is known already; if it has yet to enrol: euca node token open/h1"
+    ):
+        call(context, bench, "node_add", zone="open", host="h1")
+    assert call(context, bench, "node_token", name="open/h1") == {
+        "id": "open/h1",
+        "token": "token-for-node/open/h1",
+    }
+    call(context, bench, "node_drain", name="open/h1")
+    assert call(context, bench, "node_token", name="h1")["id"] == "open/h1"
+    assert context.trust.gone == []  # what runs there goes on with the certificate it has
+    call(context, bench, "node_remove", name="open/h1")
+    with pytest.raises(
+        EucaError, match="open/h1 was removed, so it may not enrol: add it again first"
+    ) as refused:
+        call(context, bench, "node_token", name="open/h1")
+    assert refused.value.symbol == "state_conflict"
+    told = [e["kind"] for e in call(context, bench, "events", subject="open/h1")]
+    assert told.count("node.token") == 2
