@@ -12,6 +12,7 @@ Every beat may fail for any time without harm: the name server or the cloud cont
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ from euca_rpc.stepper import Stepper
 from euca_rpc.wire.contracts import CLOUD, object_name
 from euca_rpc.wire.directory import Directory
 from euca_rpc.wire.enrol import enrol
+from euca_rpc.wire.files import write_atomically
 from euca_rpc.wire.pki import Identity
 from euca_rpc.wire.pyro import Endpoint, Remote
 from euca_rpc.wire.revocation import RevokedList
@@ -163,9 +165,20 @@ class Frame:
 
 
 def enrol_once(directory: Path, token: str) -> None:
-    """A token is good once; the start line that holds it may be used for ever."""
-    if not (directory / "cert.pem").exists():
+    """A token is good once; the start line that holds it may be used for ever.  Another token than last time means
+    that the host was added anew: what it holds from before may have been revoked."""
+    mark = directory / "enrolled_by"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    if (directory / "cert.pem").exists() and mark.exists() and mark.read_text() == digest:
+        return
+    try:
         enrol(token, directory)
+    except EucaError as error:
+        if not (directory / "cert.pem").exists():
+            raise
+        log.warning("going on with the certificate that is here: %s", error.sentence)
+        return
+    write_atomically(mark, digest.encode(), mode=0o600)
 
 
 def leave(code: int) -> None:

@@ -42,7 +42,7 @@ def node_program(config: Config, zone: str, host: str) -> Program:
     port = config.port(configuration.NODE + every.index((zone, host)))
     arguments = ["node", "--zone", zone, "--host", host, "--listen-port", str(port)]
     if real_guests(config):
-        arguments += ["--offer", *share(config, len(every), here(config, zone, host).commands)]
+        arguments += ["--offer", *map(str, share(config, len(every), here(config, zone, host).commands))]
         if (
             config.node.hypervisor == "auto"
         ):  # tried once for all nodes of this machine; the answer is kept in the home
@@ -106,7 +106,7 @@ def check_ports(config: Config, kept: frozenset[str] = frozenset()) -> None:
                 ) from None
 
 
-def share(config: Config, of: int, running: Sequence[Sequence[str]] = ()) -> list[str]:
+def share(config: Config, of: int, running: Sequence[Sequence[str]] = ()) -> tuple[int, int, int]:
     """Nodes that stand on one machine divide what it has: together they never offer more than there is.  One that
     ``running`` shows to be on already goes on offering what it did, but for what the settings say."""
     said = (config.node.cores, config.node.memory_mb, config.node.disk_gb)
@@ -114,13 +114,11 @@ def share(config: Config, of: int, running: Sequence[Sequence[str]] = ()) -> lis
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     disk = room.f_bavail * room.f_frsize >> 30
     cores = os.cpu_count() or 1
-    free = (max(1, cores // of), int(memory * 3 / 4) // of, int(disk * 3 / 4) // of)
-    found = [str(number or whole) for number, whole in zip(said, free, strict=True)]
+    free = [max(1, cores // of), int(memory * 3 / 4) // of, int(disk * 3 / 4) // of]
     if running and "--offer" in running[0]:
         at = running[0].index("--offer") + 1
-        before = running[0][at : at + 3]
-        found = [str(number) if number else old for number, old in zip(said, before, strict=True)]
-    return found
+        free = [int(number) for number in running[0][at : at + 3]]
+    return said[0] or free[0], said[1] or free[1], said[2] or free[2]
 
 
 def euca(config: Config, *arguments: str) -> list[str]:
