@@ -71,7 +71,10 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         "cloud_id": c.cloud.settings.cloud_id,
         "now": iso(c.cloud.clock.now()),
         "zones": zones(c, caller),
-        "nodes": {"total": len(_listed(c)), "silent": [n.id for n in _listed(c) if _silence(c, n)]},
+        "nodes": {
+            "total": len(_listed(c)),
+            "silent": [n.id for n in _listed(c) if n.admin_state != "fenced" and _silence(c, n)],
+        },
         "instances": states,
         "unsettled": len(view.unsettled),
         "clock": c.cloud.clock_trouble,
@@ -99,6 +102,8 @@ def _listed(c: Context) -> list[Node]:
 
 def _silence(c: Context, n: Node) -> str:
     view = c.cloud.journal.view
+    if n.admin_state == "fenced":  # what it said before counts no more
+        return "fenced by an administrator: it is asked nothing, until it is added again"
     return silence(view.contacts.get(n.zone)) or silence(view.contacts.get(n.id))
 
 

@@ -119,3 +119,12 @@ def test_the_users_guide(cloud_process: Any, tmp_path: Path) -> None:
         "generation 2 started",
     ):
         assert promised in said, said
+
+
+def test_the_administrators_guide(cloud_process: Any, tmp_path: Path) -> None:
+    with reader(cloud_process, tmp_path) as cloud:
+        cloud.start()
+        said = run(f"export EUCA_HOME={cloud.home}\n" + script("docs/administrators-guide.md"), tmp_path)
+        assert {row["name"]: row["enabled"] for row in cloud.ask("users")} == {"admin": True, "alice": True}
+    for promised in ("alice@example.org", "enabled  no", "default/account", "user/alice"):
+        assert promised in said, said

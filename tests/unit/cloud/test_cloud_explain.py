@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from euca_rpc.cloud import admin
+from euca_rpc.cloud import admin, nodes
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.errors import EucaError
 from euca_rpc.types import LaunchRequest
@@ -45,3 +45,13 @@ def test_a_user_joins_an_account_that_exists(bench):
         ask(bench, "user_add", name="eve", account="000000000001")
     assert refused.value.symbol == "account_not_found"
     assert "eve" not in {row["name"] for row in ask(bench, "users")}
+
+
+def test_a_fenced_node_is_not_up_and_is_nothing_to_be_reminded_of(bench):
+    bench.add_node()
+    assert ask(bench, "nodes")[0]["up"]
+    bench.cloud.journal.do(nodes.fence(bench.caller, "h1"))
+    (row,) = ask(bench, "nodes")
+    assert (row["state"], row["up"]) == ("fenced", False)
+    assert row["trouble"].startswith("fenced by an administrator")
+    assert ask(bench, "status")["nodes"]["silent"] == []
