@@ -224,10 +224,13 @@ class CloudProcess:
         return zones | {id: (row["offer"], row["free"], row["instances"]) for id, row in self.nodes().items()}
 
     # ----------------------------------------------------------------------------------------------- a user
-    def add_user(self, name: str, **limits: int) -> None:
-        self.ask("user_add", name=name)
+    def add_user(self, name: str, *options: str, **limits: int) -> str:
+        """The number of the user's account."""
+        account = str(self.euca("user", "add", name, *options)["account"])
         if limits:
-            self.ask("quota_set", scope=f"user/{name}", **limits)
+            flags = [part for limit, most in limits.items() for part in (f"--{limit}", str(most))]
+            self.euca("quota", f"user/{name}", *flags)
+        return account
 
     def keys(self, user: str = "admin") -> tuple[str, str]:
         """Access key and secret key, from what `euca credentials` wrote."""

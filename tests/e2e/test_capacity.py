@@ -115,3 +115,14 @@ def test_64_launches_at_once_under_a_quota_of_ten_give_ten(cloud: Any) -> None:
     cloud.until("terminated", made[:3])
     again = eventually("three may be launched again", lambda: cloud.launch(1, 10, user="quotient"))
     assert len(again) == 3, "as many as the quota has left"
+
+
+def test_two_users_of_an_account_share_its_quota(cloud: Any) -> None:
+    account = cloud.add_user("first")
+    assert cloud.add_user("second", "--account", account) == account
+    cloud.euca("quota", f"account/{account}", "--instances", "3")
+    made = cloud.launch(2, user="first") + cloud.launch(1, 5, user="second")
+    assert len(made) == 3, "as many as the account has left"
+    with pytest.raises(ClientError, match="InstanceLimitExceeded"):
+        cloud.launch(user="first")
+    assert set(cloud.describe(user="first")) == set(made), "one account, one list"

@@ -25,7 +25,7 @@ from euca_rpc.wire.pyro import Endpoint
 pytestmark = [pytest.mark.real]
 
 QUICK = 1.5  # seconds, for what takes hundredths when nothing is wrong; the machine may be busy
-HANDSHAKE, REQUEST = 5.0, 10.0  # how long a stranger may be silent where TLS is wanted, and at the EC2 port
+HANDSHAKE = 5.0  # how long a stranger may be silent where TLS is wanted
 
 
 # ------------------------------------------------------------------------------------------------- silence
@@ -52,7 +52,11 @@ def test_silent_connections_to_every_port_stall_nobody_and_end(cloud: Any, wardr
         assert rounds >= 2
         assert max(slowest.values()) < QUICK, slowest
         for name, sock in silent:
-            limit = began + (REQUEST if name == "ec2" else HANDSHAKE) + 3.0
+            if (
+                name == "ec2"
+            ):  # which waits for a request for ten seconds: `test_garbage_on_ports` waits as well
+                continue
+            limit = began + HANDSHAKE + 3.0
             sock.settimeout(max(0.1, limit - time.monotonic()))
             try:
                 assert sock.recv(1000) == b"", f"{name} has nothing to say to silence"
