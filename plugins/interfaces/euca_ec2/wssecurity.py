@@ -187,6 +187,7 @@ def placed(envelope: Element) -> Parts:
     )
     (token_reference,) = children(key_info, WSSE + "SecurityTokenReference")
     (key_reference,) = children(token_reference, WSSE + "Reference")
+    children(key_reference)
     return Parts(
         body, stamp, text(created), text(expires), token, info, references, text(value), key_reference
     )
@@ -271,6 +272,7 @@ def canonical(element: Element, method: Element) -> bytes:
     prefixes: list[str] = []
     if len(method):
         (inclusive,) = children(method, f"{{{EXCLUSIVE}}}InclusiveNamespaces")
+        children(inclusive)
         prefixes = inclusive.get("PrefixList", "").split()
     return etree.tostring(
         element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=prefixes or None

@@ -1,0 +1,597 @@
+"""Each rule of the verifier switched off in turn, by patching: some forgery must notice, or the rule is not tested.
+
+Nothing in the product turns a rule off; these are the mistakes that others have made.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import hmac
+import re
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from lxml import etree
+from soap_forgeries import FORGERIES
+from soap_scene import genuine
+
+from euca_ec2 import replay, wssecurity
+from euca_rpc.clock import HOUR
+
+w = wssecurity
+WEAKNESSES = {}
+right = {name: getattr(w, name) for name in dir(w)}  # as it is before anything is patched
+
+
+def weakness(plant):
+    WEAKNESSES[plant.__name__] = plant
+    return plant
+
+
+def patched(target, name, value):
+    return lambda patch: patch.setattr(target, name, value)
+
+
+# ---------------------------------------------------------------------------------------------------- one tree
+def _parse(**settings):
+    parser = etree.XMLParser(**{**w._PARSER, **settings})
+    return lambda message: etree.fromstring(message, parser)
+
+
+@weakness
+def document_types_are_read(patch):
+    patch.setattr(w, "parsed", _parse())
+
+
+@weakness
+def entities_are_resolved(patch):
+    patch.setattr(w, "parsed", _parse(resolve_entities=True, load_dtd=True))
+
+
+@weakness
+def any_encoding_is_read(patch):
+    def parsed(message):
+        with contextlib.suppress(etree.XMLSyntaxError):
+            return etree.fromstring(message)
+        raise w.Refused("no XML")
+
+    patch.setattr(w, "parsed", parsed)
+
+
+@weakness
+def comments_are_dropped(patch):
+    patch.setitem(w._PARSER, "remove_comments", True)
+
+
+@weakness
+def instructions_are_dropped(patch):
+    patch.setitem(w._PARSER, "remove_pis", True)
+
+
+WEAKNESSES["no_limit_of_bytes"] = patched(w, "MOST_BYTES", 10**9)
+WEAKNESSES["no_limit_of_tags"] = patched(w, "MOST_TAGS", 10**9)
+WEAKNESSES["no_limit_of_depth"] = patched(w, "_too_deep", lambda root: False)
+
+
+@weakness
+def comments_are_read_over(patch):
+    def unique_ids(envelope):
+        return {v: it for it in envelope.iter("*") for n, v in it.attrib.items() if n.lower().endswith("id")}
+
+    patch.setattr(w, "unique_ids", unique_ids)
+
+
+# --------------------------------------------------------------------------------------------------------- ids
+def _ids(keep_first=False, only=None):
+    def unique_ids(envelope):
+        ids = {}
+        for element in envelope.iter():
+            if not isinstance(element.tag, str):
+                raise w.Refused("a comment")
+            for name, value in element.attrib.items():
+                if name in only if only else name.rpartition("}")[2].lower() == "id":
+                    ids.setdefault(value, element) if keep_first else ids.__setitem__(value, element)
+        return ids
+
+    return unique_ids
+
+
+WEAKNESSES["the_first_of_two_ids_counts"] = patched(w, "unique_ids", _ids(keep_first=True))
+WEAKNESSES["the_last_of_two_ids_counts"] = patched(w, "unique_ids", _ids())
+
+
+@weakness
+def only_wsu_ids_are_compared(patch):
+    patch.setattr(w, "unique_ids", _ids(only=(w.WSU + "Id",)))
+
+
+# ---------------------------------------------------------------------------------------------------- in its place
+def _found(number, parent, tags, **_):
+    found = []
+    for tag in tags:
+        same = [child for child in parent if child.tag == tag]
+        if not same:
+            raise w.Refused("a part is missing")
+        found.append(same[number])
+    return found
+
+
+def _lenient(number):
+    """One of each is looked up, and whatever else there is, is not looked at."""
+    return lambda parent, *tags, **how: _found(number, parent, tags) if tags else []
+
+
+WEAKNESSES["the_first_of_each_part_is_taken"] = patched(w, "children", _lenient(0))
+WEAKNESSES["the_last_of_each_part_is_taken"] = patched(w, "children", _lenient(-1))
+
+
+@weakness
+def parts_in_any_order(patch):
+    patch.setattr(
+        w, "children", lambda parent, *tags, any_order=True: right["children"](parent, *tags, any_order=True)
+    )
+
+
+@weakness
+def text_between_parts(patch):
+    patch.setattr(w, "_blank", lambda texts: True)
+
+
+@weakness
+def the_first_operation_is_executed(patch):
+    patch.setattr(w, "payload", lambda body: body[0] if len(body) else _refuse())
+
+
+@weakness
+def the_last_operation_is_executed(patch):
+    patch.setattr(w, "payload", lambda body: body[-1] if len(body) else _refuse())
+
+
+def _refuse(*_):
+    raise w.Refused("planted")
+
+
+@weakness
+def texts_may_hold_elements(patch):
+    patch.setattr(w, "text", lambda element: element.text or "")
+
+
+# ------------------------------------------------------------------------------------------------------ whose key
+def _caller(certificate_of, look_up=None):
+    def proven_by(parts, ids, by_certificate):
+        der = certificate_of(parts, ids)
+        caller = (look_up or by_certificate)(der)
+        if caller is None:
+            _refuse()
+        return der, caller
+
+    return proven_by
+
+
+def _der(parts, ids):
+    return w._base64(w.text(parts.token))
+
+
+@weakness
+def any_kind_of_token(patch):
+    def certificate(parts, ids):
+        if w.resolved(parts.key_reference, ids) is not parts.token:
+            _refuse()
+        return _der(parts, ids)
+
+    patch.setattr(w, "proven_by", _caller(certificate))
+
+
+@weakness
+def the_key_reference_is_not_followed(patch):
+    def certificate(parts, ids):
+        if parts.token.get("ValueType") != w.X509V3 or parts.token.get("EncodingType", w.BASE64) != w.BASE64:
+            _refuse()
+        return _der(parts, ids)
+
+    patch.setattr(w, "proven_by", _caller(certificate))
+
+
+@weakness
+def the_user_is_looked_up_by_subject(patch):
+    """Of the certificate: anybody can write one."""
+
+    def plant(scene):
+        known = {_subject(der): caller for der, caller in scene.certificates.items()}
+        scene.endpoint.core = dataclasses.replace(
+            scene.endpoint.core, credentials=_Lookup(lambda der: known.get(_subject(der)))
+        )
+
+    return plant
+
+
+class _Lookup:
+    def __init__(self, by_certificate):
+        self.by_certificate = by_certificate
+
+
+def _subject(der):
+    with contextlib.suppress(ValueError):
+        return x509.load_der_x509_certificate(der).subject.rfc4514_string()
+    return None
+
+
+@weakness
+def revoked_certificates_are_remembered(patch):
+    def plant(scene):
+        known = dict(scene.certificates)
+        scene.endpoint.core = dataclasses.replace(scene.endpoint.core, credentials=_Lookup(known.get))
+
+    return plant
+
+
+@weakness
+def what_follows_a_certificate_is_not_looked_at(patch):
+    def plant(scene):
+        known = dict(scene.certificates)
+        look_up = lambda der: next((it for known_der, it in known.items() if der.startswith(known_der)), None)
+        scene.endpoint.core = dataclasses.replace(scene.endpoint.core, credentials=_Lookup(look_up))
+        key = right["_public_key"]
+        patch.setattr(w, "_public_key", lambda der: key(next(it for it in known if der.startswith(it))))
+
+    return plant
+
+
+# -------------------------------------------------------------------------------------------------- what is signed
+WEAKNESSES["what_is_signed_is_not_compared"] = patched(w, "covers", lambda parts, targets: None)
+
+
+@weakness
+def the_body_need_not_be_signed(patch):
+    patch.setattr(w, "covers", lambda parts, them: None if w._among(parts.stamp, them) else _refuse())
+
+
+@weakness
+def the_stamp_need_not_be_signed(patch):
+    patch.setattr(w, "covers", lambda parts, them: None if w._among(parts.body, them) else _refuse())
+
+
+@weakness
+def more_may_be_signed(patch):
+    both = lambda parts, them: w._among(parts.body, them) and w._among(parts.stamp, them)
+    patch.setattr(w, "covers", lambda parts, them: None if both(parts, them) else _refuse())
+
+
+@weakness
+def digests_are_not_compared(patch):
+    def referenced(reference, ids):
+        right["children"](reference, w.DS + "Transforms", w.DS + "DigestMethod", w.DS + "DigestValue")
+        return w.resolved(reference, ids) if w.resolved(reference, ids) is not None else _refuse()
+
+    patch.setattr(w, "referenced", referenced)
+
+
+def _resolving(also):
+    """``also(uri, envelope)``: what else a URI may mean."""
+
+    def resolved(reference, ids):
+        found = right["resolved"](reference, ids)
+        return found if found is not None else also(reference.get("URI"), reference.getroottree().getroot())
+
+    return patched(w, "resolved", resolved)
+
+
+WEAKNESSES["an_empty_reference_is_the_body"] = _resolving(lambda uri, root: None if uri else root[-1])
+WEAKNESSES["an_expression_is_the_body"] = _resolving(
+    lambda uri, root: root[-1] if uri and "xpointer" in uri else None
+)
+WEAKNESSES["a_reference_needs_no_hash"] = _resolving(lambda uri, root: root[-1] if uri == "B-1" else None)
+WEAKNESSES["addresses_are_fetched"] = _resolving(
+    lambda uri, root: root[-1] if uri and uri.startswith(("http:", "file:", "cid:")) else None
+)
+
+
+# ------------------------------------------------------------------------------------------------------ algorithms
+@weakness
+def any_transform(patch):
+    def canonical(element, method):
+        return etree.tostring(element, method="c14n", exclusive=True)
+
+    patch.setattr(w, "canonical", canonical)
+
+
+@weakness
+def several_transforms(patch):
+    def children(parent, *tags, **how):
+        if tags == (w.DS + "Transform",):
+            return list(parent)[:1]
+        return right["children"](parent, *tags, **how)
+
+    patch.setattr(w, "children", children)
+
+
+@weakness
+def weak_digests(patch):
+    import hashlib
+
+    patch.setitem(w.DIGESTS, "http://www.w3.org/2001/04/xmldsig-more#md5", hashlib.md5)
+
+
+@weakness
+def weak_signatures(patch):
+    from cryptography.hazmat.primitives.hashes import MD5
+
+    patch.setitem(w.SIGNATURES, "http://www.w3.org/2001/04/xmldsig-more#rsa-md5", MD5())
+
+
+@weakness
+def unknown_algorithms_fall_back_to_sha1(patch):
+    patch.setattr(
+        w, "allowed", lambda known, method: known.get(method.get("Algorithm"), next(iter(known.values())))
+    )
+
+
+def _hmac(secret):
+    """The certificate's owner is whoever knows the certificate."""
+
+    def signed_by(certificate, info, signature):
+        if not info[1].get("Algorithm").endswith("hmac-sha1"):
+            return right["signed_by"](certificate, info, signature)
+        if hmac.digest(secret(certificate), w.canonical(info, info[0]), "sha1") != signature:
+            _refuse()
+        return None
+
+    return patched(w, "signed_by", signed_by)
+
+
+def _public(der):
+    key = x509.load_der_x509_certificate(der).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+WEAKNESSES["hmac_with_the_public_key_is_a_signature"] = _hmac(_public)
+WEAKNESSES["hmac_with_the_certificate_is_a_signature"] = _hmac(lambda der: der)
+WEAKNESSES["the_signature_is_not_verified"] = patched(w, "signed_by", lambda *_: None)
+
+
+@weakness
+def no_signature_is_no_failure(patch):
+    """Every signature that is there is verified; the user is who the token says."""
+
+    def verified(message, by_certificate, now):
+        if b"SignatureValue" in message:
+            return right["_verified"](message, by_certificate, now)
+        root = w.parsed(message)
+        token = root.find(f".//{w.WSSE}BinarySecurityToken")
+        caller = by_certificate(w._base64(token.text)) if token is not None else None
+        if caller is None:
+            _refuse()
+        return w.Signed(root[-1][0], caller, b"", message, now + HOUR)
+
+    patch.setattr(w, "_verified", verified)
+
+
+@weakness
+def base64_is_read_leniently(patch):
+    patch.setattr(w, "_base64", lambda value: base64.b64decode(value + "=="))
+
+
+# ------------------------------------------------------------------------------------------------------------ time
+def _time(check):
+    """``check(begin, end, now)`` instead of the whole rule; moments are still read as they should be."""
+
+    def in_time(created, expires, now):
+        try:
+            begin, end = w.moment_of(created), w.moment_of(expires)
+        except Exception:
+            raise w.Refused("a moment") from None
+        return end if check(begin, end, now) else _refuse()
+
+    return patched(w, "in_time", in_time)
+
+
+WEAKNESSES["expiry_is_not_looked_at"] = _time(lambda b, e, now: b <= now + w.SKEW and 0 < e - b <= w.LIFETIME)
+WEAKNESSES["the_future_is_now"] = _time(lambda b, e, now: e > now and 0 < e - b <= w.LIFETIME)
+WEAKNESSES["a_message_may_live_for_ever"] = _time(lambda b, e, now: b <= now + w.SKEW and now < e and b < e)
+WEAKNESSES["expires_may_be_before_created"] = _time(
+    lambda b, e, now: b <= now + w.SKEW and now < e <= b + w.LIFETIME
+)
+WEAKNESSES["a_skew_of_a_day"] = patched(w, "SKEW", 24 * HOUR)
+WEAKNESSES["a_lifetime_of_a_day"] = patched(w, "LIFETIME", 24 * HOUR)
+
+
+@weakness
+def a_moment_that_cannot_be_read_is_now(patch):
+    def in_time(created, expires, now):
+        for text in (created, expires):
+            try:
+                if text is expires and w.moment_of(text) <= now:
+                    _refuse()
+            except Exception as error:
+                if isinstance(error, w.Refused):
+                    raise
+        return now + HOUR
+
+    patch.setattr(w, "in_time", in_time)
+
+
+# ---------------------------------------------------------------------------------------------------------- replay
+WEAKNESSES["signatures_are_not_remembered"] = patched(replay.Replays, "take", lambda *_: True)
+WEAKNESSES["signatures_are_forgotten_at_a_restart"] = patched(replay.Replays, "_read", lambda self: {})
+
+
+@weakness
+def signatures_expire_at_once(patch):
+    take = replay.Replays.take
+    patch.setattr(replay.Replays, "take", lambda self, it, expires, now: take(self, it, expires // 1000, now))
+
+
+def _remembered(pattern):
+    """Instead of the decoded signature, what of the message's text is remembered."""
+
+    def verified(message, by_certificate, now):
+        signed = right["_verified"](message, by_certificate, now)
+        return dataclasses.replace(signed, signature=re.search(pattern, message, re.S)[1])
+
+    return patched(w, "_verified", verified)
+
+
+WEAKNESSES["the_signatures_text_is_remembered"] = _remembered(rb"SignatureValue[^>]*>(.*?)<")
+WEAKNESSES["the_messages_text_is_remembered"] = _remembered(rb"(.*)")
+
+
+# ------------------------------------------------------------------------------------------------------- the fault
+@weakness
+def the_fault_tells_why(patch):
+    patch.setattr(w, "refusal", lambda why: w.EucaError("auth_failure", why))
+
+
+@weakness
+def an_expired_message_is_told_so(patch):
+    def in_time(*given):
+        try:
+            return right["in_time"](*given)
+        except w.Refused:
+            raise w.EucaError("request_expired", "The message has expired.") from None
+
+    patch.setattr(w, "in_time", in_time)
+
+
+# ======================================================================================================= the tests
+THE_FAULT = re.compile(
+    rb".*<faultcode>Client\.AuthFailure</faultcode><faultstring>The request could not be auth.*", re.S
+)
+
+
+def outcomes(scenes, plant, patch, names):
+    """Of each forgery, before a verifier with this weakness: "refused", "noticed" (some other answer), or the key
+    pairs that it made."""
+    found = {}
+    for name in names:
+        make, _ = FORGERIES[name]
+        with patch.context() as planted:
+            prepare = plant(planted)
+            scene = scenes(genuine("own"))
+            if prepare is not None:
+                prepare(scene)
+            try:
+                answer = scene.send(make(scene))
+            except AssertionError:  # the genuine message of a replay was refused, too
+                found[name] = "refused"
+                continue
+        if scene.executed:
+            found[name] = ",".join(scene.executed)
+        else:
+            found[name] = "refused" if THE_FAULT.fullmatch(answer.body) else "noticed"
+    return found
+
+
+# weakness → a forgery that must notice it
+CAUGHT_BY = {
+    "document_types_are_read": "doctype",
+    "entities_are_resolved": "entity_of_white_space",
+    "any_encoding_is_read": "doctype_in_utf_16",
+    "comments_are_dropped": "comment_in_created",
+    "instructions_are_dropped": "instruction_in_the_name",
+    "no_limit_of_bytes": "white_space_without_end",
+    "no_limit_of_tags": "operation_too_wide",
+    "no_limit_of_depth": "operation_too_deep",
+    "comments_are_read_over": "comment_in_the_name",
+    "the_first_of_two_ids_counts": "same_id_ID_on_key_info",
+    "the_last_of_two_ids_counts": "same_id_Id_on_header",
+    "only_wsu_ids_are_compared": "same_id_xml_id_on_header",
+    "the_first_of_each_part_is_taken": "an_unsigned_header_block",
+    "the_last_of_each_part_is_taken": "stamp_with_more",
+    "parts_in_any_order": "body_before_header",
+    "text_between_parts": "text_in_the_header",
+    "the_first_operation_is_executed": "two_operations_signed",
+    "the_last_operation_is_executed": "two_operations_signed",
+    "texts_may_hold_elements": "stamp_with_elements",
+    "any_kind_of_token": "token_of_another_type",
+    "the_key_reference_is_not_followed": "token_reference_to_the_body",
+    "the_user_is_looked_up_by_subject": "foreign_certificate_of_the_same_subject",
+    "revoked_certificates_are_remembered": "certificate_revoked",
+    "what_follows_a_certificate_is_not_looked_at": "certificate_with_bytes_behind_it",
+    "what_is_signed_is_not_compared": "body_not_signed",
+    "the_body_need_not_be_signed": "token_signed_instead_of_body",
+    "the_stamp_need_not_be_signed": "stamp_not_signed",
+    "more_may_be_signed": "key_info_signed_too",
+    "digests_are_not_compared": "body_changed",
+    "an_empty_reference_is_the_body": "reference_empty",
+    "an_expression_is_the_body": "reference_xpointer_id",
+    "a_reference_needs_no_hash": "reference_without_hash",
+    "addresses_are_fetched": "reference_to_a_server",
+    "any_transform": "transform_xpath",
+    "several_transforms": "two_transforms",
+    "weak_digests": "digest_md5",
+    "weak_signatures": "signature_rsa_md5",
+    "unknown_algorithms_fall_back_to_sha1": "signature_hmac_by_name",
+    "hmac_with_the_public_key_is_a_signature": "hmac_with_the_public_key",
+    "hmac_with_the_certificate_is_a_signature": "hmac_with_the_certificate",
+    "the_signature_is_not_verified": "foreign_key_under_the_genuine_token",
+    "no_signature_is_no_failure": "signature_and_stamp_removed",
+    "base64_is_read_leniently": "certificate_not_base64",
+    "expiry_is_not_looked_at": "stale",
+    "the_future_is_now": "future_by_years",
+    "a_message_may_live_for_ever": "lifetime_of_years",
+    "expires_may_be_before_created": "expires_before_it_is_created",
+    "a_skew_of_a_day": "future",
+    "a_lifetime_of_a_day": "lifetime_too_long",
+    "a_moment_that_cannot_be_read_is_now": "stamp_no_date",
+    "signatures_are_not_remembered": "replay_exact",
+    "signatures_are_forgotten_at_a_restart": "replay_exact_after_restart",
+    "signatures_expire_at_once": "replay_minutes_later",
+    "the_signatures_text_is_remembered": "replay_signature_spread",
+    "the_messages_text_is_remembered": "replay_renamed",
+    "the_fault_tells_why": "body_changed",
+    "an_expired_message_is_told_so": "stale",
+}
+
+
+@pytest.mark.parametrize("name", WEAKNESSES)
+def test_each_weakness_is_caught(name, scenes, monkeypatch):
+    forged = CAUGHT_BY[name]
+    assert outcomes(scenes, lambda patch: None, monkeypatch, [forged]) == {forged: "refused"}
+    assert outcomes(scenes, WEAKNESSES[name], monkeypatch, [forged]) != {forged: "refused"}
+
+
+# ------------------------------------------------------ the published attacks, on verifiers that fall for them
+def _naive(number_of_body, keep_first):
+    """What was signed is looked up by id, what is executed by its place, and nobody compares the two."""
+
+    def plant(patch):
+        patch.setattr(w, "unique_ids", _ids(keep_first=keep_first, only=(w.WSU + "Id",)))
+        patch.setattr(w, "covers", lambda parts, targets: None)
+        patch.setattr(w, "children", _lenient(number_of_body))
+        patch.setattr(w, "payload", lambda body: body[0])
+        WEAKNESSES["the_key_reference_is_not_followed"](patch)
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("attack", "plant"),
+    [
+        ("body_wrapped_in_header", _naive(0, False)),
+        ("body_wrapped_in_security", _naive(0, False)),
+        ("body_in_a_signature_object", _naive(0, False)),
+        ("two_bodies_with_one_id_evil_first", _naive(0, False)),
+        ("two_bodies_with_one_id_evil_last", _naive(-1, True)),
+        ("three_bodies", _naive(0, False)),
+        ("second_security_holds_what_was_signed", _naive(0, False)),
+        ("signature_removed", WEAKNESSES["no_signature_is_no_failure"]),
+        ("body_not_signed", WEAKNESSES["the_body_need_not_be_signed"]),
+        ("foreign_certificate_of_the_same_subject", WEAKNESSES["the_user_is_looked_up_by_subject"]),
+        ("hmac_with_the_public_key", WEAKNESSES["hmac_with_the_public_key_is_a_signature"]),
+        ("body_changed", WEAKNESSES["digests_are_not_compared"]),
+        ("body_and_digest_changed", WEAKNESSES["the_signature_is_not_verified"]),
+    ],
+)
+def test_the_attack_works_where_it_should(attack, plant, scenes, monkeypatch):
+    """So that the forgeries are real ones: a verifier with the mistake in question does what the attacker wants."""
+    assert outcomes(scenes, plant, monkeypatch, [attack]) == {attack: "evil"}
+
+
+@pytest.mark.parametrize(
+    "attack", ["two_stamps_with_one_id_fresh_first", "two_stamps_fresh_first", "doubled_security_fresh_first"]
+)
+def test_an_old_message_works_where_it_should(attack, scenes, monkeypatch):
+    assert outcomes(scenes, _naive(0, False), monkeypatch, [attack]) == {attack: "mine"}
