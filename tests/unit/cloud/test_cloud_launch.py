@@ -8,6 +8,7 @@ import pytest
 
 from euca_rpc.cloud import lifecycle, nodes
 from euca_rpc.cloud.accounts import set_quota
+from euca_rpc.cloud.launch import GATHER
 from euca_rpc.errors import EucaError
 from euca_rpc.types import LaunchRequest, MachineReport, Quota, Size, Usage
 
@@ -33,6 +34,7 @@ def test_a_launch_is_durable_before_it_is_answered(bench, reopen):
 def test_ensure_is_counted_before_it_is_sent_and_running_is_said_after_it_was_seen(bench, reopen):
     bench.add_node()
     (i,) = launch(bench).reservation.instance_ids
+    bench.clock.advance(GATHER)
     bench.cloud.step()
     ((peer, _, args, _),) = bench.carrier.take("ensure")
     assert peer == "euca.cluster.open"
