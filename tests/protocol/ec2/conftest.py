@@ -76,7 +76,7 @@ class FakeCloud:
                   "x86_64", public=False, created_at=clock.now()),
         ]  # fmt: skip
         self.zones, self.types, self.images = _Zones(self), _Types(self), _Images(self)
-        self.keys, self.instances = _Keys(self), _Instances(self)
+        self.keys, self.instances, self.tags = _Keys(self), _Instances(self), _Tags(self)
 
     def core(self) -> Core:
         return Core(
@@ -86,6 +86,7 @@ class FakeCloud:
             self.images,
             self.keys,
             self.instances,
+            self.tags,
             self,
             self.clock,
             SeededIds(2),
@@ -268,6 +269,16 @@ class _Instances(_Noun):
         future: Future[Console] = Future()
         future.set_result(Console(id, b"booting\r\n\x1b[1mlogin:\xff", self.cloud.clock.now()))
         return future
+
+
+class _Tags(_Noun):
+    """Nothing is tagged here: what tags mean is tested on the real core."""
+
+    def describe(self, caller):
+        return []
+
+    def of(self, resource_id):
+        return ()
 
 
 @pytest.fixture
