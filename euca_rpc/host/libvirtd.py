@@ -129,6 +129,8 @@ class LibvirtHost:
         while time.monotonic() < until:
             if self._process is not None and self._process.poll() is not None:
                 raise EucaError("unavailable", f"Host {self.name} ended while starting: {self._last_words()}")
+            if self._process is None and self.init_pid is None:
+                raise EucaError("unavailable", f"Host {self.name}, which another process had started, went off.")
             if self.socket.exists():
                 try:
                     done = subprocess.run(
@@ -180,7 +182,7 @@ class LibvirtHost:
             raise EucaError(
                 "unsupported",
                 "A libvirt host of its own needs root (mount and PID namespaces). Run as root, or name the URI of a "
-                "libvirt that is there already (node.libvirt_uri).",
+                "libvirt that is there already ([node] libvirt_uri).",
             )
         for program, package in PROGRAMS.items():
             if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:

@@ -72,6 +72,6 @@ def _pair(real: Any) -> list[Any]:
 
 @pytest.fixture
 def pair(real: Any, _pair: list[Any]) -> list[Any]:
-    real_cloud.eventually("all daemons answer", real.all_up, 60.0)
+    real_cloud.eventually("all of its own daemons answer", real.ready, 60.0)
     real.until("running", [guest.id for guest in _pair], 60.0)
     return _pair

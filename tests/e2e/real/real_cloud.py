@@ -151,6 +151,12 @@ class RealCloud(cloud_process.CloudProcess):  # type: ignore[misc]
                         os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.home, ignore_errors=True)
 
+    def ready(self) -> bool:
+        """Zones and nodes that it was started with; a test may have added more."""
+        zones = {row["name"]: row["up"] for row in self.ask("zones")}
+        nodes = {id: row["up"] for id, row in self.nodes().items()}
+        return all(zones.get(zone) and nodes.get(f"{zone}/host-1") for zone in self.zones)
+
     def add_image(self) -> str:
         return self._image
 

@@ -32,7 +32,7 @@ def test_a_killed_daemon_costs_no_guest_anything(real: Any, pair: list[Any], par
     rows = {id: row["State"] | {"address": row["PublicIpAddress"]} for id, row in shown(real, pair).items()}
     killed_at = datetime.now(UTC)
     seconds = real.kill_part(part)
-    eventually("everything answers", real.all_up, 60.0)
+    eventually("everything answers", real.ready, 60.0)
     for guest in pair:
         eventually("its node answers", lambda guest=guest: told_by_the_node(real, guest, killed_at), 30.0)
     after = lives(pair)

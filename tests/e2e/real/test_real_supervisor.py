@@ -34,7 +34,7 @@ def test_a_killed_supervisor_is_missed_by_nobody_and_the_next_one_takes_over(
     assert set(real.states(*(guest.id for guest in pair)).values()) == {"running"}
     real.start()
     assert supervisor(real) is not None
-    assert real.all_up()
+    assert real.ready()
     assert [real.init(host) for host in real.hosts] == inits, "the hosts were not switched off"
     assert real.qemus() == qemus
     after = [guest.up() for guest in pair]
