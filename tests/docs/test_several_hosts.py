@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,5 +97,13 @@ def test_daemons_started_one_by_one_on_hosts_of_their_own_are_one_cloud(
     first.terminate()
     first.wait(10)
     site.start("hosta", *node)  # the same line again: the spent token is no obstacle
+    eventually("the node answers again", lambda: nodes()["east/host-7"], 30.0)
+    site.daemons[-1].terminate()
+    site.daemons[-1].wait(10)
+    shutil.rmtree(site.directory / "hosta" / "identities")
+    token = site.euca("head", "node", "token", "east/host-7")["token"]
+    site.start("hosta", *(token if word == node[6] else word for word in node))
+    heard = site.directory / "hosta" / "identities" / "node-east-host-7" / "cert.pem"
+    eventually("a new certificate", heard.exists, 30.0)
     site.euca("head", "node", "fence", "east/host-7", "--yes")
     assert nodes()["east/host-7"] is False
