@@ -17,12 +17,13 @@ from euca_rpc.clock import MINUTE
 from euca_rpc.testing import checks
 from euca_rpc.testing.history import Broken
 from euca_rpc.testing.network import Weather
-from euca_rpc.testing.world import Shape, World
-from euca_rpc.types import End
+from euca_rpc.testing.world import IMAGE, Shape, World
+from euca_rpc.types import End, LaunchRequest
 from euca_rpc.wire.contracts import CLOUD, NODE, object_name
 
 CHECK_EVERY = 60.0
 PATIENCE = 3600.0  # simulated seconds in which everything must have settled
+THEMES = ("vanish", "flap", "bounce", "give up", "reboot")  # of seed 0, 1, 2, 3, 4, 5 …
 POLICIES = ("greedy", "round_robin", "least_full")
 
 
@@ -72,7 +73,10 @@ class Campaign:
             world.run(PATIENCE / 20, lambda: not world.view.unsettled)
             number, events = len(world.history.ledger), sum(map(len, world.history.ledger.values()))
             world.run(90)
-            if (number, events) == (len(world.history.ledger), sum(map(len, world.history.ledger.values()))):
+            if not world.view.unsettled and (number, events) == (
+                len(world.history.ledger),
+                sum(map(len, world.history.ledger.values())),
+            ):
                 break
         world.check()
 
@@ -107,19 +111,40 @@ class Campaign:
 
     def _theme(self) -> None:
         """What chance alone would bring together too seldom."""
-        after, themes = self.world.timeline.after, (self._vanish, self._flap, self._bounce, lambda: None)
-        theme = themes[self.seed % len(themes)]
+        themes: dict[str, Callable[[], None]] = {
+            "vanish": self._vanish,
+            "flap": self._flap,
+            "bounce": self._bounce,
+            "give up": self._give_up,
+            "reboot": self._reboot,
+        }
+        theme = themes[THEMES[self.seed % len(THEMES)]]
         for n in range(3):
-            after(20 + 15 * n, theme)
+            self.world.timeline.after(20 + 15 * n, theme)
+
+    def _given(self) -> str | None:
+        """A node that was given a machine at this very moment."""
+        world, caller = self.world, self.world.clients.callers[1]
+        request = LaunchRequest(IMAGE, vm_type="m1.small")
+        told: list[str] = []
+        world.process(CLOUD).guard(
+            lambda: told.extend(world.clients.launch(world.cloud.core, caller, request))
+        )
+        return world.view.instances[told[0]].node if told else None
 
     def _vanish(self) -> None:
         """A node is cut off for longer than any deadline just when it was given a machine."""
-        world = self.world
-        waiting = sorted(world.view.unsettled) if world.process(CLOUD).alive else []
-        if waiting:
-            name = object_name(NODE, *world.view.instances[waiting[0]].node.split("/"))
-            world.history.note(f"LINK of {name} cut for long")
-            world.network.cut.add(name)
+        name = self._given()
+        if name is not None:
+            self.world.history.note(f"LINK of {name} cut for long")
+            link = object_name(NODE, *name.split("/"))
+            self.world.timeline.after(0.0005, lambda: self.world.network.cut.add(link))
+
+    def _give_up(self) -> None:
+        """A host loses power just when it was given a machine, and is fenced."""
+        name = self._given()
+        if name is not None:
+            self.world.timeline.after(0.4, lambda: self._fence(name))
 
     def _flap(self) -> None:
         """One machine dies again and again."""
@@ -150,6 +175,16 @@ class Campaign:
 
         for n in range(3, 60, 3):
             world.timeline.after(n, lambda what=("stop", "start")[n % 2]: ask(what))  # type: ignore[misc]
+
+    def _reboot(self) -> None:
+        """Whatever runs is rebooted, while every other message is lost."""
+        world = self.world
+        world.network.weather = Weather(request_lost=0.5, answer_lost=0.2)
+        running = tuple(sorted(world.history.runs()))
+        if running and self._busy:
+            world.process(CLOUD).guard(
+                lambda: world.clients.ask(world.cloud.core, world.admin, "reboot", running)
+            )
 
     def _later(self, seconds: float, job: Callable[[], None]) -> None:
         """A repair: done in its time, or when all is repaired."""
@@ -200,11 +235,11 @@ class Campaign:
         process = self.world.network.processes[name]
         if process.alive and process.doomed is None:
             process.doomed = self.random.randint(1, 12)
-            self._later(120, lambda: self.world.start(name))
-            self._later(20, lambda: None if self._host_off(name) else self.world.start(name))
+            for seconds in (20, 120):
+                self._later(seconds, lambda: None if self._host_off(name) else self.world.start(name))
 
-    def _lose_power(self) -> str | None:
-        on = [n for n in self.world.homes if n not in self._off]
+    def _lose_power(self, name: str = "") -> str | None:
+        on = [n for n in self.world.homes if n not in self._off and name in ("", n)]
         if not on:
             return None
         name = self.random.choice(on)
@@ -241,11 +276,11 @@ class Campaign:
             end = self.random.choice((End.GUEST, End.CRASHED, End.CRASHED))
             self.world.hypervisors[node].end(instance, end)
 
-    def _fence(self) -> None:
+    def _fence(self, name: str = "") -> None:
         """The host is off and stays off until the fence is over: then it is an empty node that is added again."""
         world = self.world
-        name = self._lose_power()
-        if name is None or not world.process(CLOUD).alive:
+        name = self._lose_power(name) or ""
+        if not name or not world.process(CLOUD).alive:
             return
         back = self._restore.pop()
         returned: list[bool] = []

@@ -16,6 +16,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -181,6 +182,8 @@ class World:
             service.store.close()
         elif isinstance(service, NodeService):
             service.close()
+            with suppress(Broken):  # the verdict is kept
+                checks.disks_are_there(self.history, self.homes, self.wiped)
 
     def _ids(self, name: str) -> SeededIds:
         return SeededIds(f"{self.seed}/{name}/{self._incarnations}")

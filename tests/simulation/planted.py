@@ -21,6 +21,18 @@ from euca_rpc.types import Intent, MachineSpec, Seen, Size, Token
 
 Patch = Callable[[Any, str, Any], None]
 BUGS: dict[str, Callable[[Patch], None]] = {}
+# what a bug needs to show itself, where chance alone takes long: seeds with this theme come first
+THEMES = {
+    "another_generation_is_listened_to": "bounce",
+    "stopped_by_itself_is_started_for_ever": "flap",
+    "silence_is_failure": "vanish",
+    "moved_although_it_was_sent": "vanish",
+    "a_reboot_is_forgotten": "reboot",
+    "a_fenced_host_goes_on_where_it_was": "give up",
+    "fenced_and_still_wanted": "give up",
+    "fenced_disks_are_deleted": "give up",
+    "an_older_generation_is_accepted": "bounce",
+}
 
 
 def bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:

@@ -11,7 +11,7 @@ import pytest
 
 from euca_rpc.testing.campaign import Campaign
 
-SEEDS = range(24)
+SEEDS = range(20)
 MORE = range(1000, 1400)
 
 
