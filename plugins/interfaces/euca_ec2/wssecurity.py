@@ -274,9 +274,12 @@ def canonical(element: Element, method: Element) -> bytes:
         (inclusive,) = children(method, f"{{{EXCLUSIVE}}}InclusiveNamespaces")
         children(inclusive)
         prefixes = inclusive.get("PrefixList", "").split()
-    return etree.tostring(
-        element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=prefixes or None
-    )
+    try:
+        return etree.tostring(
+            element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=prefixes or None
+        )
+    except etree.C14NError:  # namespaces that are relative addresses have no canonical form
+        raise Refused(f"no canonical form of {_local(element)}") from None
 
 
 def allowed(algorithms: dict[str, Any], method: Element) -> Any:

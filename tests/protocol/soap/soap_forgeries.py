@@ -889,6 +889,7 @@ for _name, _pattern, _by in [
     ("version_changed", rb"ec2.amazonaws.com/doc/2008", rb"ec2.amazonaws.com/doc/2009"),
     ("operation_renamed", rb"CreateKeyPair(.*?)CreateKeyPair>", rb"DeleteKeyPair\1DeleteKeyPair>"),
     ("prefix_of_the_name_bound_again", rb"(<(ns\d|e):keyName)(?=>m)", rb'\1 xmlns:\2="http://example.com"'),
+    ("namespace_that_is_relative", rb"(<[\w-]+:Body)", rb'\1 xmlns:evil="evil"'),
     ("envelope_of_soap_1_2", rb"http://schemas.xmlsoap.org/soap/envelope/", rb"http://www.w3.org/2003/05/soap-envelope"),
     ("attribute_added_to_the_body", rb"(<[\w-]+:Body)", rb'\1 evil="yes"'),
     ("attribute_added_to_the_name", rb"(keyName)(?=>m)", rb'\1 evil="yes"'),
