@@ -49,7 +49,26 @@ class Cloud:
     policy: str = "greedy"  # placement policy, where a zone has none of its own
     policies: tuple[str, ...] = ("greedy", "round_robin", "least_full")  # plugins to load
     interfaces: tuple[str, ...] = ("ec2",)  # plugins to load
-    scale: float = 1.0  # of every deadline, for tests
+    poll_seconds: float = 2.0  # between two questions to a zone's cluster controller; news comes at once
+    silence_seconds: float = 10.0  # without an answer: then it is shown as silent
+    certificate_days: float = 90.0  # life of a daemon's certificate; it renews itself after two thirds of it
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    poll_seconds: float = 2.0  # between two questions to a node; news comes at once
+    silence_seconds: float = 10.0  # without an answer: then the node is shown as silent
+    backoff_seconds: float = 5.0  # the longest pause between two questions to a silent node
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What the image server takes."""
+
+    largest_gb: int = 100  # bytes of an upload
+    largest_disk_gb: int = 100  # of the disk inside a qcow2 image, or of a raw one
+    largest_kernel_mb: int = 512  # a kernel or ramdisk, which is loaded into memory
+    upload_hours: int = 24  # that an interrupted upload may be resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,14 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """Of every daemon that `euca up` runs: the newest file and older ones, each of this size at most."""
+
+    megabytes: int = 10
+    files: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Up:
     """What `euca up` starts on this machine."""
 
@@ -96,10 +123,30 @@ class Defaults:
 SECTIONS: Final[Mapping[str, type]] = {
     "listen": Listen,
     "cloud": Cloud,
+    "cluster": Cluster,
+    "images": Images,
     "node": Node,
     "network": Network,
+    "log": Log,
     "up": Up,
     "defaults": Defaults,
+}
+
+# below these a daemon would ask without a pause, refuse everything or live without a certificate
+LEAST: Final[Mapping[str, float]] = {
+    "cloud.poll_seconds": 0.05,
+    "cloud.silence_seconds": 0.1,
+    "cloud.certificate_days": 0.0001,
+    "cluster.poll_seconds": 0.05,
+    "cluster.silence_seconds": 0.1,
+    "cluster.backoff_seconds": 0.05,
+    "images.largest_gb": 1,
+    "images.largest_disk_gb": 1,
+    "images.largest_kernel_mb": 1,
+    "images.upload_hours": 1,
+    "node.image_cache_gb": 1,
+    "log.megabytes": 1,
+    "log.files": 1,
 }
 
 
@@ -108,8 +155,11 @@ class Config:
     home: Path
     listen: Listen = field(default_factory=Listen)
     cloud: Cloud = field(default_factory=Cloud)
+    cluster: Cluster = field(default_factory=Cluster)
+    images: Images = field(default_factory=Images)
     node: Node = field(default_factory=Node)
     network: Network = field(default_factory=Network)
+    log: Log = field(default_factory=Log)
     up: Up = field(default_factory=Up)
     defaults: Defaults = field(default_factory=Defaults)
     interface: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # handed to the plugin as it is
@@ -129,7 +179,7 @@ class Config:
         return self.home / "run"
 
     @property
-    def log(self) -> Path:
+    def logs(self) -> Path:
         return self.home / "log"
 
     @property
@@ -288,6 +338,10 @@ def _check(path: Path, config: Config) -> None:
         )
     if config.node.hypervisor not in HYPERVISORS:
         raise _wrong(path, "node.hypervisor", f"must be one of {', '.join(HYPERVISORS)}")
+    for key, least in LEAST.items():
+        section, name = key.split(".")
+        if not getattr(getattr(config, section), name) >= least:
+            raise _wrong(path, key, f"must be at least {least:g}")
     if config.network.mode != "user":
         raise _wrong(path, "network.mode", "must be 'user': no other mode is built in yet")
     try:

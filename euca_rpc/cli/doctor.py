@@ -85,7 +85,13 @@ def certificates(config: Config) -> Iterator[Finding]:
             )
             continue
         if now >= identity.expires_at:
-            yield Finding(name, False, f"expired at {moment(identity.expires_at)}", "enrol again")
+            yield Finding(
+                name,
+                False,
+                f"of the {identity.peer.text} expired at {moment(identity.expires_at)}",
+                "`euca init` or `euca up` makes another where the authority is; elsewhere enrol again "
+                "(euca node token, euca zone_token)",
+            )
         elif identity.own.begins_at > now:
             yield Finding(name, False, f"is valid from {moment(identity.own.begins_at)}", "set the clock")
         else:
@@ -125,7 +131,7 @@ def ports(config: Config) -> Iterator[Finding]:
                 f"find it with: ss -ltnp 'sport = {port}', or move the cloud: euca up --port",
             )
         elif daemon in running:
-            yield Finding(f"port {port} ({name})", False, "nobody answers", f"look into {config.log}")
+            yield Finding(f"port {port} ({name})", False, "nobody answers", f"look into {config.logs}")
         else:
             yield Finding(f"port {port} ({name})", True, "free")
 
@@ -144,7 +150,7 @@ def daemons(config: Config) -> Iterator[Finding]:
         if not row["running"]:
             name = row["name"]
             yield Finding(
-                f"daemon {name}", False, "ended", f"see {config.log / (name + '.log')}; euca up starts it"
+                f"daemon {name}", False, "ended", f"see {config.logs / (name + '.log')}; euca up starts it"
             )
 
 
@@ -222,7 +228,7 @@ def cloud(config: Config) -> Iterator[Finding]:
     try:
         told = ask(config, "status", timeout=5.0)
     except EucaError as error:
-        yield Finding("cloud controller", False, error.sentence, f"look into {config.log / 'cloud.log'}")
+        yield Finding("cloud controller", False, error.sentence, f"look into {config.logs / 'cloud.log'}")
         return
     yield Finding("cloud controller", True, f"answers at {told['now']}")
     if told["clock"]:

@@ -36,7 +36,7 @@ Step = Callable[[str], AbstractContextManager[Any]]
 def prepare(config: Config, step: Step) -> dict[str, Any]:
     """What was made now; empty when all was there."""
     made: dict[str, Any] = {}
-    for directory in (config.home, config.run, config.log, config.blobs, config.cloud_home):
+    for directory in (config.home, config.run, config.logs, config.blobs, config.cloud_home):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if remember(config):
         made["config"] = str(config.file)
@@ -84,7 +84,12 @@ def new_database(config: Config) -> str:
 def missing_identities(config: Config) -> list[PeerName]:
     wanted = [PeerName(role) for role in (NAMESERVER, CLOUD, IMAGES, ADMIN)]
     wanted += [PeerName(CLUSTER, zone) for zone in config.up.zones]
-    return [name for name in wanted if not (directory_of(config, name) / "cert.pem").exists()]
+    return [name for name in wanted if not usable(directory_of(config, name))]
+
+
+def usable(directory: Path) -> bool:
+    """There is a certificate, and it has not expired: it would not renew itself any more."""
+    return (directory / "cert.pem").exists() and Identity.load(directory).expires_at > SystemClock().wall()
 
 
 def directory_of(config: Config, name: PeerName) -> Path:
@@ -93,8 +98,10 @@ def directory_of(config: Config, name: PeerName) -> Path:
 
 def the_authority(config: Config) -> Authority:
     if (config.ca / "ca.pem").exists():
-        return Authority.load(config.ca)
-    return Authority.create(config.ca, f"euca-{secrets.token_hex(4)}")
+        return Authority.load(config.ca, config.cloud.certificate_days)
+    authority = Authority.create(config.ca, f"euca-{secrets.token_hex(4)}")
+    authority.days = config.cloud.certificate_days
+    return authority
 
 
 def issue(authority: Authority, config: Config, name: PeerName) -> None:

@@ -68,9 +68,9 @@ def accepts(address: tuple[str, int]) -> bool:
 
 
 def last_words(config: Config) -> str:
-    log = config.log / "up.log"
+    log = config.logs / "up.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"{lines[-1]} (more in {config.log})" if lines else f"see {config.log}"
+    return f"{lines[-1]} (more in {config.logs})" if lines else f"see {config.logs}"
 
 
 def follow(
@@ -98,7 +98,7 @@ def follow(
             said = "; ".join(f"{part.name}: {part.why or 'does not answer'}" for part in missing[:5])
             raise EucaError(
                 "unreachable",
-                f"Not ready after {longest:g} s. {said}. The logs are in {config.log}; `euca doctor` looks further.",
+                f"Not ready after {longest:g} s. {said}. The logs are in {config.logs}; `euca doctor` looks further.",
                 facts={"missing": [part.name for part in missing]},
             )
         time.sleep(PAUSE)

@@ -24,13 +24,14 @@ import click
 
 from euca_rpc import config as configuration
 from euca_rpc.cli.frame import Command, Invocation, invocation
-from euca_rpc.cli.init import prepare, welcome, zone_names
+from euca_rpc.cli.init import prepare, usable, welcome, zone_names
 from euca_rpc.cli.output import Output
 from euca_rpc.cli.readiness import accepts, follow
 from euca_rpc.cli.remote import ask
 from euca_rpc.config import Config
 from euca_rpc.daemons import log as logs
 from euca_rpc.daemons import pids
+from euca_rpc.daemons.frame import rotation
 from euca_rpc.daemons.programs import (
     check_ports,
     controllers,
@@ -76,7 +77,7 @@ def supervise(config: Config) -> None:
     with only_one(config):
         clear_leftovers(config, running_on(config))
         first, *others = controllers(config)
-        supervisor = Supervisor([first], config.run, config.log)
+        supervisor = Supervisor([first], config.run, config.logs)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: supervisor.end())
         file = config.run / f"{SUPERVISOR}.pid"
@@ -89,7 +90,7 @@ def supervise(config: Config) -> None:
 
 
 def enrolled(config: Config, zone: str, host: str) -> bool:
-    return (config.identity(NODE, zone, host) / "cert.pem").exists()
+    return usable(config.identity(NODE, zone, host))
 
 
 def start_others(config: Config, supervisor: Supervisor, others: list[Program]) -> None:
@@ -170,8 +171,9 @@ def up(
     only_supervise: bool,
 ) -> None:
     if only_supervise:
-        logs.begin("up")
-        supervise(one.config())
+        config = one.config()
+        logs.begin("up", rotation=rotation(config))
+        supervise(config)
         return
     flags = {
         "listen.port": port,
@@ -210,7 +212,7 @@ def up(
 
 
 def start(config: Config) -> subprocess.Popen[bytes]:
-    with open(config.log / "up.log", "ab") as out:
+    with open(config.logs / "up.log", "ab") as out:
         return subprocess.Popen(
             euca(config, "up", "--supervise"),
             stdin=subprocess.DEVNULL,

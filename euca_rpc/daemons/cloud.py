@@ -18,6 +18,7 @@ from typing import Any
 
 import pluggy
 
+from euca_rpc.clock import SECOND
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
@@ -48,7 +49,7 @@ def main(config: Config) -> None:
     frame = Frame(config, config.identity(CLOUD), "cloud")
     store = Store(config.database)
     ids = SystemIds()
-    authority = Authority.load(config.ca)
+    authority = Authority.load(config.ca, config.cloud.certificate_days)
     frame.revoked = authority.revoked
     journal = Journal(store, open_view(store, frame.clock.now()), frame.clock)
     start_writer(journal)
@@ -58,6 +59,8 @@ def main(config: Config) -> None:
         authority.cloud_id,
         Blobs(config.images_url, config.ticket_key.read_bytes()),
         AddressPool(config.network.address_pool),
+        poll=int(config.cloud.poll_seconds * SECOND),
+        silence=int(config.cloud.silence_seconds * SECOND),
         revoked=authority.revoked,
     )
     placer = EnginePlacer(engine, frame.clock)

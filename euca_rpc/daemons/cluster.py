@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from euca_rpc.carrier import Answer
+from euca_rpc.cluster.roster import ClusterSettings
 from euca_rpc.cluster.service import ClusterService
 from euca_rpc.config import CLUSTER as PORT
 from euca_rpc.config import Config
@@ -44,7 +45,20 @@ def main(config: Config, zone: str, port: int | None = None, token: str | None =
         frame.carrier.call(object_name(CLOUD), "poke", {}, nothing)
 
     service = ClusterService(
-        zone, frame.carrier, frame.clock, SystemIds(), poke=poke, revoked=frame.take_revoked
+        zone,
+        frame.carrier,
+        frame.clock,
+        SystemIds(),
+        poke=poke,
+        revoked=frame.take_revoked,
+        settings=settings(config),
     )
     frame.offer(Servant(service), port or config.port(PORT))
     leave(frame.run(service))
+
+
+def settings(config: Config) -> ClusterSettings:
+    said = config.cluster
+    return ClusterSettings.of(
+        {"poll": said.poll_seconds, "silence": said.silence_seconds, "backoff": said.backoff_seconds}
+    )

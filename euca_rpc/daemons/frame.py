@@ -21,11 +21,12 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from euca_rpc.clock import Clock, SystemClock
+from euca_rpc.clock import SECOND, Clock, SystemClock
 from euca_rpc.config import Config
 from euca_rpc.daemons import log as logs
 from euca_rpc.daemons.carrier import ThreadCarrier
 from euca_rpc.daemons.loop import Loop
+from euca_rpc.daemons.rotation import Rotation
 from euca_rpc.errors import EucaError
 from euca_rpc.stepper import Stepper
 from euca_rpc.wire.contracts import CLOUD, object_name
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 REGISTER_S = 5.0
 REVOKED_S = 30.0
 RENEW_S = 3600.0
+RENEW_LOOKS = 50  # at least so often in a certificate's life, however short it is
 AGAIN_S = 3.0  # after a beat that failed
 CRASHED = 70  # EX_SOFTWARE
 WORKERS = 32
@@ -50,7 +52,7 @@ class Frame:
     """Made at the start of every daemon; ``directory`` is that of its identity."""
 
     def __init__(self, config: Config, directory: Path, name: str, workers: int = WORKERS) -> None:
-        logs.begin(name)
+        logs.begin(name, rotation=rotation(config))
         self.config = config
         self.clock: Clock = SystemClock()
         self.identity = Identity.load(directory)
@@ -87,7 +89,11 @@ class Frame:
         """Until a signal or a crash; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.end(0))
-        beats = [(self._register, REGISTER_S), (self._revoked, REVOKED_S), (self._renew, RENEW_S)]
+        beats = [
+            (self._register, lambda: REGISTER_S),
+            (self._revoked, lambda: REVOKED_S),
+            (self._renew, lambda: min(RENEW_S, self.identity.life / SECOND / RENEW_LOOKS)),
+        ]
         for beat, seconds in beats:
             threading.Thread(
                 target=self._every, args=(seconds, beat), name=beat.__name__, daemon=True
@@ -118,10 +124,10 @@ class Frame:
             self.end(CRASHED)
 
     # -------------------------------------------------------------------------------------------------- beats
-    def _every(self, seconds: float, beat: Callable[[], None]) -> None:
+    def _every(self, seconds: Callable[[], float], beat: Callable[[], None]) -> None:
         failures = 0
         while True:
-            pause = min(seconds, AGAIN_S)
+            pause = min(seconds(), AGAIN_S)
             try:
                 beat()
             except EucaError as error:
@@ -135,7 +141,7 @@ class Frame:
             else:
                 if failures > 1:
                     log.info("%s: works again", beat.__name__.strip("_"))
-                pause, failures = seconds, 0
+                pause, failures = seconds(), 0
             if self._over.wait(pause):
                 return
 
@@ -155,6 +161,7 @@ class Frame:
     def _renew(self) -> None:
         if not self.identity.due_for_renewal(self.clock.wall()):
             return
+        self.identity.check_not_expired(self.clock.wall())  # then nobody listens to us any more
         directory, peer = self.identity.directory, self.identity.peer
         request = Identity.make_key_and_csr(directory, peer)
         answer = self.remote.call(object_name(CLOUD), "renew", {"csr": request.decode()})
@@ -162,6 +169,10 @@ class Frame:
         for use in self.renewed:
             use(self.identity)
         log.info("the certificate was renewed")
+
+
+def rotation(config: Config) -> Rotation:
+    return Rotation(config.log.megabytes << 20, config.log.files, config.home)
 
 
 def enrol_once(directory: Path, token: str) -> None:

@@ -18,9 +18,11 @@ from types import TracebackType
 from typing import Final, TextIO
 
 from euca_rpc.clock import iso
+from euca_rpc.daemons.rotation import Rotation
 from euca_rpc.errors import EucaError
 
 ACCESS_S: Final = 0.1  # what a line of an access log may wait for company
+STRAY_S: Final = 5.0  # what others write to standard error is looked at so often
 
 
 class Lines(logging.Formatter):
@@ -44,8 +46,9 @@ class Handler(logging.StreamHandler[TextIO]):
     """Writes each record at once, but for the lines of access logs: those go out together, a moment later or with the
     next other record, so that no request waits for another's line to be written."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, rotation: Rotation | None = None) -> None:
         super().__init__(stream)
+        self._rotation = rotation
         self._lines: list[str] = []
         self._some = threading.Event()
         threading.Thread(target=self._collect, name="access-log", daemon=True).start()
@@ -65,18 +68,20 @@ class Handler(logging.StreamHandler[TextIO]):
             if lines:
                 self.stream.write("\n".join(lines) + "\n")
             super().flush()
+            if self._rotation is not None:
+                self._rotation.look()
 
     def _collect(self) -> None:
         while True:
-            self._some.wait()
-            self._some.clear()
-            time.sleep(ACCESS_S)
+            if self._some.wait(STRAY_S):
+                self._some.clear()
+                time.sleep(ACCESS_S)
             self.flush()
 
 
-def begin(daemon: str, verbose: bool = False) -> None:
+def begin(daemon: str, verbose: bool = False, rotation: Rotation | None = None) -> None:
     """To standard error: whoever starts the daemon says where that goes."""
-    handler = Handler(sys.stderr)
+    handler = Handler(sys.stderr, rotation)
     handler.setFormatter(Lines(daemon))
     root = logging.getLogger()
     root.handlers[:] = [handler]

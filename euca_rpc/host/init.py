@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ SHORTEST, LONGEST = 0.1, 10.0  # seconds between restarts
 # the processor's identification, in which leaf 0x1f names the core.  So it starts on the first one and is let go later.
 PINNED = 5.0
 SETTLED = 30.0  # a child that lived so long starts its next restart without delay
-LOG_LIMIT = 4 << 20  # a child's log that is larger is set aside as NAME.1 at its next start
+LOG_LIMIT = 4 << 20  # a child's log that is larger becomes NAME.1
 GRACE = 5.0
 
 
@@ -50,8 +51,7 @@ class Child:
     pin: bool = False
 
     def start(self) -> None:
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_name(self.log.name + ".1"))
+        set_aside(self.log)
         with self.log.open("ab") as log:
             cores = os.sched_getaffinity(0)
             if self.pin:
@@ -126,7 +126,16 @@ def main(directory: Path, host_uuid: str, commands: Sequence[Sequence[str]]) -> 
         got = signal.sigtimedwait(waiting, max(0.0, min([60.0, *pending])))
         if got is not None and got.si_signo == signal.SIGTERM:
             state["ending"] = True
+        for child in children[:2]:  # our own daemons see to their logs themselves
+            set_aside(child.log)
     finish(children)
+
+
+def set_aside(log: Path) -> None:
+    """Copied and emptied: whoever appends to it goes on at its new beginning."""
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)
 
 
 def identity(pid: str) -> str:

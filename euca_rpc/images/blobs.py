@@ -132,7 +132,7 @@ class Upload:
         if self.bytes + len(chunk) > limit:
             raise EucaError(
                 "image_refused",
-                f"The image is larger than {limit} bytes, which is the limit here (setting images.limit_bytes).",
+                f"The image is larger than {limit} bytes, which is the limit here ([images] largest_gb).",
                 facts={"limit": limit},
             )
         try:

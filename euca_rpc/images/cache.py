@@ -137,7 +137,7 @@ class ImageCache:
                 raise EucaError(
                     "unavailable",
                     f"Image {ref.image_id} has {ref.bytes} bytes; the image cache of this node may hold {self._limit}, "
-                    f"and beside what is in use there it is {excess} bytes short. Raise node.image_cache_bytes, or "
+                    f"and beside what is in use there it is {excess} bytes short. Raise [node] image_cache_gb, or "
                     "terminate instances here.",
                     facts={"image_id": ref.image_id, "bytes": ref.bytes, "limit": self._limit},
                 )

@@ -86,14 +86,15 @@ def inspect(path: Path, format: str, kind: str, architecture: str, limits: Limit
         most = limits.bytes if kind == "machine" else limits.kernel_bytes
         if size > most:
             raise refused(
-                f"it has {size} bytes and a {kind} may have {most}", "Shrink it, or raise the limit."
+                f"it has {size} bytes and a {kind} image may have {most}",
+                f"Shrink it, or raise [images] {'largest_gb' if kind == 'machine' else 'largest_kernel_mb'}.",
             )
         if kind == "machine":
             virtual = raw(image, size) if format == "raw" else qcow2.virtual_size(image, limits)
             if virtual > limits.virtual_bytes:
                 raise refused(
                     f"the disk inside has {virtual} bytes and may have {limits.virtual_bytes}",
-                    "Shrink it, or raise images.virtual_limit_bytes.",
+                    "Shrink it, or raise [images] largest_disk_gb.",
                 )
         else:
             boot_file(image, kind, architecture)

@@ -17,10 +17,12 @@ SECTOR = 512
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    bytes: int = 100 << 30
-    virtual_bytes: int = 100 << 30  # setting images.virtual_limit_bytes
+    bytes: int = 100 << 30  # setting [images] largest_gb
+    virtual_bytes: int = 100 << 30  # setting [images] largest_disk_gb
     snapshots: int = 0  # internal ones: they only carry bytes along that nobody can see
-    kernel_bytes: int = 512 << 20  # of a kernel or ramdisk, which is loaded into memory
+    kernel_bytes: int = (
+        512 << 20
+    )  # of a kernel or ramdisk, which is loaded into memory: [images] largest_kernel_mb
     seconds: int = 10
     memory: int = 1 << 30
 
@@ -89,7 +91,7 @@ def read_header(head: bytes, size: int, limits: Limits) -> int:
     if virtual > limits.virtual_bytes:
         raise refused(
             f"the disk inside has {virtual} bytes and may have {limits.virtual_bytes}",
-            "Shrink it, or raise images.virtual_limit_bytes.",
+            "Shrink it, or raise [images] largest_disk_gb.",
         )
     if snapshots > limits.snapshots:
         raise refused(f"it holds {snapshots} internal snapshots and may hold {limits.snapshots}", CONVERT)

@@ -241,7 +241,10 @@ class ImageServer:
             )
         limit = self._limits.bytes
         if begin + length > limit:
-            raise EucaError("image_refused", f"The image has {begin + length} bytes and may have {limit}.")
+            raise EucaError(
+                "image_refused",
+                f"The image has {begin + length} bytes and may have {limit}. Shrink it, or raise [images] largest_gb.",
+            )
         stream, connection = environ["wsgi.input"], environ["euca.connection"]
         left = length
         while left:

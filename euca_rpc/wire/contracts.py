@@ -53,8 +53,10 @@ CALLS: tuple[Call, ...] = (
     # news: "ask me now"; loses nothing when lost
     Call(CLUSTER, "poke", (NODE,), 2.0),
     Call(CLOUD, "poke", (CLUSTER,), 2.0),
-    # certificates: a daemon asks for a fresh one for its own name before the old one ends
-    Call(CLOUD, "renew", (CLUSTER, NODE, IMAGES, NAMESERVER, CLOUD), 10.0, True),  # args: csr → {certificate}
+    # certificates: a daemon (and the command line) asks for a fresh one for its own name before the old one ends
+    Call(
+        CLOUD, "renew", (CLUSTER, NODE, IMAGES, NAMESERVER, CLOUD, ADMIN), 10.0, True
+    ),  # args: csr → {certificate}
     # the name server: anybody may ask, everybody may register the name in the own certificate
     Call(NAMESERVER, "hello", ROLES, 3.0, True),
     Call(NAMESERVER, "lookup", ROLES, 3.0, True),  # args: name → {address: [host, port] or None}

@@ -59,19 +59,24 @@ class Identity:
         return self.own.expires_at
 
     @property
+    def life(self) -> Micros:
+        return self.own.expires_at - self.own.begins_at
+
+    @property
     def ca_pem(self) -> bytes:
         return (self.directory / "ca.pem").read_bytes()
 
     def due_for_renewal(self, now: Micros) -> bool:
         """From two thirds of its life on: a month to notice that renewals fail."""
-        return now >= self.own.begins_at + (self.own.expires_at - self.own.begins_at) * 2 // 3
+        return now >= self.own.begins_at + self.life * 2 // 3
 
     def check_not_expired(self, now: Micros) -> None:
         if now >= self.expires_at:
             raise EucaError(
                 "role_refused",
                 f"our own certificate as {self.peer.text} in {self.directory} expired at"
-                f" {moment(self.expires_at)}: no peer accepts it; enrol again",
+                f" {moment(self.expires_at)}: no peer accepts it. Where the authority is, `euca init` makes another;"
+                " a node enrols again with what `euca node token` prints, a cluster controller with `euca zone_token`",
             )
 
     @staticmethod

@@ -61,6 +61,7 @@ class Authority:
         self, directory: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
     ) -> None:
         self._dir = directory
+        self.days: float = CERT_DAYS  # of what it issues, unless it is told otherwise
         self._key = key
         self._certificate = certificate
         self.cloud_id = uris_of(certificate)[0][len(SCHEME) :]
@@ -105,7 +106,7 @@ class Authority:
         return cls(directory, key, certificate)
 
     @classmethod
-    def load(cls, directory: Path) -> Authority:
+    def load(cls, directory: Path, days: float = CERT_DAYS) -> Authority:
         try:
             key = load_key(directory / "ca.key")
             certificate = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
@@ -113,14 +114,16 @@ class Authority:
             raise EucaError(
                 "config_invalid", f"{directory} holds no certificate authority that can be read: {error}"
             ) from None
-        return cls(directory, key, certificate)
+        loaded = cls(directory, key, certificate)
+        loaded.days = days
+        return loaded
 
     @property
     def ca_pem(self) -> bytes:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, csr_pem: bytes, peer: PeerName, *, days: float = CERT_DAYS, now: Micros | None = None
+        self, csr_pem: bytes, peer: PeerName, *, days: float | None = None, now: Micros | None = None
     ) -> bytes:
         """A certificate for ``peer``: the public key from the request, everything else from us."""
         try:
@@ -135,7 +138,8 @@ class Authority:
             raise EucaError(
                 "parameter_invalid", "a certificate request must hold an elliptic curve key on P-256"
             )
-        begin = _moment(now) - SKEW
+        life = timedelta(days=self.days if days is None else days)
+        begin = _moment(now) - min(SKEW, abs(life) / 10)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ROLE_TEXT[peer.role])]))
@@ -143,7 +147,7 @@ class Authority:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
-            .not_valid_after(begin + SKEW + timedelta(days=days))
+            .not_valid_after(_moment(now) + life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
             .add_extension(
@@ -194,7 +198,7 @@ class Authority:
 
 
 def renew(
-    authority: Authority, peer: PeerName, csr_pem: bytes, now: Micros, *, days: float = CERT_DAYS
+    authority: Authority, peer: PeerName, csr_pem: bytes, now: Micros, *, days: float | None = None
 ) -> bytes:
     """The answer to `cloud.renew`: a fresh certificate for the caller's own name and no other."""
     return authority.issue(csr_pem, peer, days=days, now=now)

@@ -104,7 +104,7 @@ def test_two_downloads_cannot_take_the_same_room(source: Source, tmp_path: Path)
         first = pool.submit(cache.fetch, ref("a"))
         while not source.calls:
             time.sleep(0.01)
-        with pytest.raises(EucaError, match=r"Raise node\.image_cache_bytes"):
+        with pytest.raises(EucaError, match=r"Raise \[node\] image_cache_gb"):
             cache.fetch(ref("b"))
         source.gate.set()
         assert first.result(5).exists()
