@@ -95,7 +95,7 @@ class Campaign:
     def _fault(self) -> None:
         if not self._busy:
             return
-        faults = {
+        faults: dict[Callable[[], object], int] = {
             self._kill: 5,
             self._doom: 6,
             self._lose_power: 3,
@@ -162,13 +162,14 @@ class Campaign:
     def _bounce(self) -> None:
         """Machines are stopped and started again at once, while messages are late."""
         world = self.world
-        world.network.weather = Weather(0, 0, 0.3, 0.3)
-        caller = world.clients.callers[0]
-        ids = tuple(world.clients.mine.get(caller.account_id, [])[-2:])
+        world.network.weather = Weather(0, 0, 0.5, 0.2, latest=15)
+        self._given()
+        self._later(120, self._calm)
+        caller = world.clients.callers[1]
 
         def ask(what: str) -> None:
             if self._busy:
-                for id_ in ids:
+                for id_ in world.clients.mine.get(caller.account_id, [])[-3:]:
                     world.process(CLOUD).guard(
                         lambda i=id_: world.clients.ask(world.cloud.core, caller, what, (i,))  # type: ignore[misc]
                     )
@@ -180,6 +181,7 @@ class Campaign:
         """Whatever runs is rebooted, while every other message is lost."""
         world = self.world
         world.network.weather = Weather(request_lost=0.5, answer_lost=0.2)
+        self._later(40, self._calm)
         running = tuple(sorted(world.history.runs()))
         if running and self._busy:
             world.process(CLOUD).guard(
@@ -199,6 +201,7 @@ class Campaign:
 
     def _repair(self) -> None:
         self._busy = False
+        self._lies = 0
         world = self.world
         world.history.note("ALL IS REPAIRED")
         world.network.weather = Weather.fair()
@@ -331,11 +334,10 @@ class Campaign:
         )
         if r.random() < 0.15:  # images come slowly: deadlines pass
             self.world.network.weather.slow_job, self.world.network.weather.slowest_job = 0.5, 900
+        self._later(90, self._calm)
 
-        def calm() -> None:
-            self.world.network.weather = Weather()
-
-        self._later(90, calm)
+    def _calm(self) -> None:
+        self.world.network.weather = Weather()
 
     def _lie(self) -> None:
         self._liar = self.random.choice(list(self.world.homes))
@@ -375,4 +377,5 @@ class Campaign:
             machines.append(claimed)
         elif kind == "omits" and machines:
             machines.pop(self.random.randrange(len(machines)))
-        return {**value, "machines": machines}
+        # under a version of its own: the truth that follows is news again
+        return {**value, "machines": machines, "version": value["version"] ^ (1 << 40)}

@@ -217,6 +217,14 @@ class History:
         """Instance → (node, generation) of everything that runs now."""
         return {i: (h.node, g) for h in self.hosts.values() for i, (g, _) in h.running.items()}
 
+    def reported(self, report: dict[str, Any]) -> None:
+        """What a node says of a machine is never of an older generation than what it said or recorded before."""
+        for machine in report.get("machines", ()):
+            key, generation = (report["node"], machine["instance_id"]), machine["generation"]
+            if generation < self.recorded.get(key, 0):
+                raise self.broken(f"{key[0]} went back to generation {generation} of {key[1]}", key[1])
+            self.recorded[key] = generation
+
     # ------------------------------------------------------------------------------------------- what was written
     def row(self, instance_id: str) -> Instance | None:
         versions = self.ledger.get(instance_id)

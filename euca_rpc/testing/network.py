@@ -21,7 +21,7 @@ import msgpack
 from euca_rpc.carrier import Answer, OnAnswer
 from euca_rpc.errors import EucaError
 from euca_rpc.testing.timeline import Process, Timeline
-from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, role_of
+from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, NODE, role_of
 
 
 @dataclass
@@ -68,6 +68,7 @@ class Network:
     cut: set[str] = field(default_factory=set)  # names of clusters and nodes whose link upwards is cut
     sent: list[Sent] = field(default_factory=list)
     falsify: Callable[[str, str, Any], Any] = lambda peer, method, value: value  # a node that lies
+    reported: Callable[[Any], None] = lambda value: None  # told what a node really says
     defects: list[str] = field(default_factory=list)
 
     def carrier(self, process: Process) -> SimulatedCarrier:
@@ -152,6 +153,8 @@ class SimulatedCarrier:
             answer.value.add_done_callback(lambda done: answered(_of_future(done)))
             return
         if answer.error is None:
+            if method == "report" and role_of(peer) == NODE:
+                self._network.reported(answer.value)
             value = self._network.falsify(peer, method, answer.value)
             answer = Answer(msgpack.unpackb(msgpack.packb(value)))
         answered(answer)

@@ -101,7 +101,7 @@ class World:
         self.timeline = Timeline(seed)
         self.clock: ManualClock = self.timeline.clock
         self.history = History(self.clock.now)
-        self.network = Network(self.timeline)
+        self.network = Network(self.timeline, reported=self.history.reported)
         self.offers: dict[str, Size] = {}
         self.homes: dict[str, Path] = {}
         self.hypervisors: dict[str, SimulatedHypervisor] = {}
