@@ -52,12 +52,15 @@ real_cloud = _beside("real_cloud")
 
 
 @pytest.fixture(scope="session")
-def real() -> Iterator[Any]:
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """When a test failed, all logs are kept in pytest's own directory."""
     cloud = real_cloud.RealCloud()
     try:
         cloud.prepare()
         yield cloud
     finally:
+        if request.session.testsfailed:
+            cloud.keep_logs(tmp_path_factory.mktemp("real"))
         cloud.end()
 
 

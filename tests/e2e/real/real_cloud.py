@@ -135,6 +135,13 @@ class RealCloud(cloud_process.CloudProcess):  # type: ignore[misc]
         self.key.touch(0o600)
         self.key.write_text(self.client().create_key_pair(KeyName="real")["KeyMaterial"])
 
+    def keep_logs(self, directory: Path) -> None:
+        for log in (*self.home.glob("log/*.log"), *self.home.rglob("hosts/*/log/**/*.log")):
+            target = directory / log.relative_to(self.home)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log, target)
+        print(f"\nlogs of the cloud: {directory}")
+
     def end(self) -> None:
         """Everything ended; an AssertionError names the process, mount or file that is left."""
         spaces = [space for host in self.hosts if (space := pid_space(self.init(host)))]

@@ -237,9 +237,9 @@ def complete(real: Any, name: str, zone: str) -> None:
 
 @pytest.fixture(scope="module")
 def jobs(real: Any) -> Iterator[dict[str, Future[None]]]:
-    """Two at a time: most of each is a guest that boots."""
+    """All at once: most of each is waiting for a guest that boots."""
     real.keys()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(len(CLIENTS)) as pool:
         yield {
             name: pool.submit(complete, real, name, real.zones[number % 2])
             for number, name in enumerate(CLIENTS)

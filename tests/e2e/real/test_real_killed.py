@@ -19,6 +19,7 @@ PARTS = (
     *("nameserver", "cloud", "images", "cluster-zone-a", "cluster-zone-b"),
     *(f"node@{EAST}", f"node@{WEST}", f"libvirtd@{EAST}", f"virtlogd@{EAST}", f"node-{EAST}"),
 )
+SOME = ("cloud", "cluster-zone-a", f"node@{EAST}", f"libvirtd@{EAST}")
 
 
 def lives(guests: list[Any]) -> list[Any]:
@@ -46,13 +47,14 @@ def test_a_killed_daemon_costs_no_guest_anything(real: Any, pair: list[Any], par
     print(f"{part} was replaced after {seconds:.2f} s")
 
 
-def test_launches_in_flight_while_each_daemon_is_killed_end_well_or_with_a_reason(
-    real: Any, pair: list[Any]
+@pytest.mark.parametrize("parts", [SOME, pytest.param(PARTS, marks=pytest.mark.long)], ids=["some", "each"])
+def test_launches_in_flight_while_daemons_are_killed_end_well_or_with_a_reason(
+    real: Any, pair: list[Any], parts: tuple[str, ...]
 ) -> None:
     """One launch just before each kill; at the end every one of them runs and answers, or says why it does not."""
     launched: list[str] = []
     try:
-        for number, part in enumerate(PARTS):
+        for number, part in enumerate(parts):
             launched += accepted(real, real.zones["zone-b" in part])
             time.sleep(0.15 * (number % 4))  # killed at different depths
             real.kill_part(part)

@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import Any
 
+import pytest
+
 from euca_rpc.daemons import pids
 
 real_cloud: Any = sys.modules["real_cloud"]
@@ -46,6 +48,7 @@ def test_a_killed_supervisor_is_missed_by_nobody_and_the_next_one_takes_over(
     assert pair[0].again(after[0]).written == f"of {pair[0].id}"
 
 
+@pytest.mark.long
 def test_down_ends_what_a_killed_supervisor_left_and_up_brings_the_machines_back(
     real: Any, pair: list[Any]
 ) -> None:
