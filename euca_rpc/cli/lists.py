@@ -16,6 +16,7 @@ COLUMNS = {
     "instances": ("id", "state", "type", "node", "public_address", "private_address", "user", "reason"),
     "users": ("name", "account", "admin", "enabled", "email"),
     "images": ("id", "kind", "name", "format", "architecture", "bytes", "kernel", "ramdisk", "public"),
+    "policies": ("name", "cloud", "zones", "state", "failures", "last_failure"),
     "types": ("name", "cores", "memory_mb", "disk_gb"),
     "events": ("at", "kind", "subject", "actor", "facts"),
 }
@@ -24,6 +25,7 @@ HELP = {
     "nodes": "The nodes: what each offers, what is claimed of it, when it was last heard.",
     "instances": "All users' instances, with the reason of those that are not plainly running.",
     "users": "Who may use the cloud.",
+    "policies": "The placement policies that are loaded: where each is in force, and how it behaves.",
     "types": "The VM types, smallest first.",
 }
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from euca_rpc.clock import MINUTE, iso
-from euca_rpc.cloud import accounts, explain, images, lifecycle, nodes
+from euca_rpc.cloud import accounts, explain, images, lifecycle, nodes, policies
+from euca_rpc.cloud.changes import Outcome, event
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.nodes import Trust
+from euca_rpc.cloud.policies import NoPolicies, Policies
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.view import silence
 from euca_rpc.cloud.zones import types_in_order
@@ -31,7 +33,7 @@ class Context:
     cloud: CloudController
     trust: Trust
     seal: Seal
-    policies: Callable[[], Any] = dict  # what the policy engine says of itself
+    policies: Policies = field(default_factory=NoPolicies)
 
 
 def administrator(cloud: CloudController, name: str) -> Caller:
@@ -78,7 +80,7 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         "instances": states,
         "unsettled": len(view.unsettled),
         "clock": c.cloud.clock_trouble,
-        "policies": c.policies(),
+        "policies": c.policies.status(),
     }
 
 
@@ -168,6 +170,10 @@ def types(c: Context, caller: Caller) -> Rows:
         {"name": t.name, "cores": t.cores, "memory_mb": t.memory_mb, "disk_gb": t.disk_gb}
         for t in types_in_order(c.cloud.journal.view)
     ]
+
+
+def policy_list(c: Context, caller: Caller) -> Rows:
+    return policies.rows(c.cloud.journal.view, c.policies)
 
 
 def explain_(c: Context, caller: Caller, id: str) -> dict[str, Any]:
@@ -271,6 +277,26 @@ def node_fence(c: Context, caller: Caller, name: str) -> dict[str, Any]:
     return {"id": node.id, "state": "fenced"}
 
 
+# ------------------------------------------------------------------------------------------------- policies
+def policy_set(
+    c: Context, caller: Caller, policy: str | None = None, zone: str | None = None
+) -> dict[str, Any]:
+    """For ``zone`` or the cloud; without ``policy`` back to the cloud's, or to that of the settings file."""
+    loaded = [row["policy"] for row in c.policies.status()]
+    c.cloud.journal.do(policies.choose(caller, loaded, policy, zone))
+    view = c.cloud.journal.view
+    cloud = policies.of_cloud(view.settings) or c.policies.cloud_policy
+    chosen = policies.of_zones(view.zones, view.settings)
+    return {"zone": zone, "policy": chosen.get(zone, cloud) if zone else cloud}
+
+
+def policy_reset(c: Context, caller: Caller, policy: str) -> dict[str, Any]:
+    """Call a tripped policy again."""
+    c.policies.reset(policy)
+    c.cloud.journal.do(lambda view, now: Outcome((), (event("policy.reset", policy, now, caller),)))
+    return next(row for row in policy_list(c, caller) if row["name"] == policy)
+
+
 # ---------------------------------------------------------------------------------------------------- users
 def user_add(
     c: Context, caller: Caller, name: str, admin: bool = False, email: str = "", account: str | None = None
@@ -354,6 +380,9 @@ VERBS: dict[str, Callable[..., Any]] = {
     "node_undrain": node_undrain,
     "node_remove": node_remove,
     "node_fence": node_fence,
+    "policies": policy_list,
+    "policy_set": policy_set,
+    "policy_reset": policy_reset,
     "user_add": user_add,
     "user_enable": user_enable,
     "credentials_create": credentials_create,

@@ -10,10 +10,11 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Clock
+from euca_rpc.cloud.policies import of_zones
 from euca_rpc.cloud.view import View
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView
-from euca_rpc.types import Setting, Zone
+from euca_rpc.types import Setting
 
 
 class EnginePlacer:
@@ -39,13 +40,11 @@ class EnginePlacer:
             shown,
             count_min=count_min,
             count_max=count_max,
-            zone_policy=_zone_policies(view.zones),
+            zone_policy=_of_zones(view.zones, view.settings),
         )
 
 
-@lru_cache(maxsize=4)
-def _zone_policies(zones: Map[str, Zone]) -> Mapping[str, str]:
-    return {z.name: z.policy for z in zones.values() if z.policy is not None}
+_of_zones = lru_cache(maxsize=4)(of_zones)
 
 
 @lru_cache(maxsize=4)

@@ -70,7 +70,7 @@ def main(config: Config) -> None:
     where = (config.advertised, config.port(ENROL))
     enrolment = EnrolServer(authority, tokens, frame.identity, config.listen.address, config.port(ENROL))
     trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)
-    context = Context(controller, trust, seal, engine.status)
+    context = Context(controller, trust, seal, engine)
     servant = CloudServant(context, f"{ids.bits(64):016x}", config.defaults.administrator)
 
     frame.renewed.append(enrolment.use)

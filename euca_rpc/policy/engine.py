@@ -100,6 +100,11 @@ class Engine:
         launch = replace(launch, min_count=count_min, max_count=count_max)
         return self._run(lambda calls: self._place(calls, launch, cls, snapshot, zone_policy))
 
+    @property
+    def cloud_policy(self) -> str:
+        """In force in zones that `place` is told no other of."""
+        return self._cloud_policy
+
     def status(self) -> list[dict[str, Any]]:
         return [self._health[name].status() for name in sorted(self._health)]
 

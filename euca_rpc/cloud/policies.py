@@ -1,0 +1,103 @@
+"""Which placement policy is in force where: one for the cloud, and zones may have their own.
+
+    zone's own (a column of the zone)  >  the cloud's (setting `cloud.policy` in the database)  >  [cloud] policy in TOML
+
+Changed while the cloud runs, each change an event; the next launch goes by it.  Only loaded policies can be put in
+force: which those are is the business of [cloud] policies, read when the cloud controller starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from immutables import Map
+
+from euca_rpc.clock import Micros
+from euca_rpc.cloud.changes import Outcome, Put, Remove, event
+from euca_rpc.cloud.view import View
+from euca_rpc.errors import EucaError
+from euca_rpc.types import Caller, Setting, Zone
+
+KEY = "cloud.policy"
+
+
+class Policies(Protocol):
+    """The engine, as far as administrators deal with it (`policy.engine.Engine`)."""
+
+    @property
+    def cloud_policy(self) -> str:
+        """The one of the settings file."""
+        ...
+
+    def status(self) -> list[dict[str, Any]]: ...
+
+    def reset(self, policy: str) -> None: ...
+
+
+class NoPolicies:
+    """Where placement is not the engine's."""
+
+    cloud_policy = ""
+
+    def status(self) -> list[dict[str, Any]]:
+        return []
+
+    def reset(self, policy: str) -> None:
+        raise EucaError("parameter_invalid", f"No policy {policy!r} is loaded; there are none.")
+
+
+def of_cloud(settings: Map[str, Setting]) -> str | None:
+    """What an administrator chose for the whole cloud; None: the settings file says."""
+    row = settings.get(KEY)
+    return None if row is None else str(json.loads(row.value))
+
+
+def of_zones(zones: Map[str, Zone], settings: Map[str, Setting]) -> Mapping[str, str]:
+    """Every zone that does not go by the settings file."""
+    chosen = of_cloud(settings)
+    named = {z.name: z.policy or chosen for z in zones.values()}
+    return {zone: policy for zone, policy in named.items() if policy is not None}
+
+
+def choose(
+    by: Caller, loaded: list[str], policy: str | None, zone: str | None
+) -> Callable[[View, Micros], Outcome]:
+    """``policy`` None: back to what holds without a choice.  ``zone`` None: the cloud's."""
+
+    def verb(view: View, now: Micros) -> Outcome:
+        if policy is not None and policy not in loaded:
+            raise EucaError(
+                "parameter_invalid",
+                f"No policy {policy!r} is loaded; there are {', '.join(sorted(loaded)) or 'none'}. Others are loaded by "
+                "[cloud] policies, when the cloud controller starts.",
+            )
+        if zone is not None and zone not in view.zones:
+            known = ", ".join(sorted(view.zones)) or "none"
+            raise EucaError("zone_not_found", f"the zone {zone!r} does not exist; there are {known}")
+        told = event("policy.chosen", zone or "cloud", now, by, facts={"policy": policy})
+        if zone is not None:
+            return Outcome((Put(replace(view.zones[zone], policy=policy)),), (told,))
+        old = view.settings.get(KEY)
+        if policy is None:
+            return Outcome((Remove(old),) if old is not None else (), (told,))
+        return Outcome((Put(Setting(KEY, json.dumps(policy))),), (told,))
+
+    return verb
+
+
+def rows(view: View, policies: Policies) -> list[dict[str, Any]]:
+    """Every loaded policy: where it is in force, and how it behaves."""
+    cloud = of_cloud(view.settings) or policies.cloud_policy
+    chosen = of_zones(view.zones, view.settings)
+    return [
+        {
+            "name": told["policy"],
+            "cloud": told["policy"] == cloud,
+            "zones": sorted(z for z in view.zones if chosen.get(z, cloud) == told["policy"]),
+            **{key: value for key, value in told.items() if key != "policy"},
+        }
+        for told in policies.status()
+    ]

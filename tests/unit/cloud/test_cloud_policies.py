@@ -1,0 +1,117 @@
+"""A policy for the cloud, another for a zone, changed live: placement by the real engine follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from euca_rpc.cloud import admin, placement
+from euca_rpc.cloud.controller import open_view
+from euca_rpc.cloud.seal import Seal
+from euca_rpc.errors import EucaError
+from euca_rpc.hookspecs import policy
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.isolation import Inline
+from euca_rpc.policy.loader import load
+from euca_rpc.policy.values import Launch, LaunchClass
+from euca_rpc.types import LaunchRequest, Size
+
+
+@pytest.fixture
+def engine(bench):
+    plugins = load(["greedy", "least_full", "round_robin"])
+    return Engine(plugins, cloud_policy="greedy", clock=bench.clock, isolation=Inline())
+
+
+@pytest.fixture
+def ask(bench, engine):
+    context = admin.Context(bench.cloud, None, Seal.load(bench.path / "seal.key"), engine)
+    return lambda verb, **args: admin.call(context, bench.caller, verb, args)
+
+
+@pytest.fixture
+def where(bench, engine):
+    """Host h1 is half full, h2 empty, in both zones: greedy takes h1, least_full h2."""
+    for zone in ("open", "other"):
+        for host in ("h1", "h2"):
+            bench.add_node(zone, host, cores=4)
+    placer = placement.EnginePlacer(engine, bench.clock)
+
+    def place(zone):
+        size = Size(1, 128, 1)
+        cls = LaunchClass("m1.small", size, "x86_64", zone)
+        launch = Launch("1", "u", "m1.small", size, "x86_64", 1, 1, zone)
+        return placer.place(launch, cls, bench.view, 1, 1)
+
+    return place
+
+
+def fill(bench):
+    """Something on h1 of each zone."""
+    for zone in ("open", "other"):
+        bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001", zone=zone))
+
+
+def test_a_zones_policy_and_the_clouds_change_where_machines_go(bench, ask, where):
+    fill(bench)
+    assert where("open").nodes == ("open/h1",)
+    assert ask("policy_set", policy="least_full", zone="open") == {"zone": "open", "policy": "least_full"}
+    assert (where("open").nodes, where("open").policy) == (("open/h2",), "least_full")
+    assert (where("other").nodes, where("other").policy) == (("other/h1",), "greedy")
+    assert ask("policy_set", policy="least_full") == {"zone": None, "policy": "least_full"}
+    assert where("other").nodes == ("other/h2",)
+    ask("policy_set", policy="greedy", zone="open")
+    assert where("open").nodes == ("open/h1",), "a zone's own stands above the cloud's"
+    assert ask("policy_set", zone="open") == {"zone": "open", "policy": "least_full"}
+    assert where("open").nodes == ("open/h2",)
+    assert ask("policy_set") == {"zone": None, "policy": "greedy"}
+    assert where("open").nodes == ("open/h1",)
+
+
+def test_it_survives_a_restart_and_is_in_the_history(bench, ask, where):
+    ask("policy_set", policy="least_full", zone="open")
+    ask("policy_set", policy="round_robin")
+    again = open_view(bench.cloud.store, bench.clock.now())
+    assert again.zones["open"].policy == "least_full"
+    assert again.settings == bench.view.settings
+    ask("policy_set")
+    assert open_view(bench.cloud.store, bench.clock.now()).settings == bench.view.settings
+    told = [(e["subject"], e["policy"]) for e in ask("events") if e["kind"] == "policy.chosen"]
+    assert told == [("cloud", None), ("cloud", "round_robin"), ("open", "least_full")]
+
+
+def test_the_list_tells_where_each_is_in_force(bench, ask, where):
+    ask("policy_set", policy="least_full", zone="open")
+    rows = {row["name"]: (row["cloud"], row["zones"], row["state"]) for row in ask("policies")}
+    assert rows == {
+        "greedy": (True, ["other"], "ok"),
+        "least_full": (False, ["open"], "ok"),
+        "round_robin": (False, [], "ok"),
+    }
+
+
+def test_what_is_not_loaded_or_not_there_is_refused_by_name(bench, ask, where):
+    with pytest.raises(
+        EucaError, match=r"No policy 'beautiful' is loaded; there are greedy, .*\[cloud\] policies"
+    ):
+        ask("policy_set", policy="beautiful")
+    with pytest.raises(EucaError, match="the zone 'opne' does not exist; there are open, other"):
+        ask("policy_set", policy="greedy", zone="opne")
+    with pytest.raises(EucaError, match="No policy 'beautiful' is loaded"):
+        ask("policy_reset", policy="beautiful")
+    assert not bench.view.zones["open"].policy
+
+
+def test_a_tripped_policy_is_called_again_after_a_reset(bench, ask, where):
+    class Bad:
+        @policy
+        def feasible(self):
+            raise ValueError("no")
+
+    engine = Engine({"bad": Bad()}, cloud_policy="bad", clock=bench.clock, isolation=Inline(), trip_after=1)
+    placer = placement.EnginePlacer(engine, bench.clock)
+    context = admin.Context(bench.cloud, None, Seal.load(bench.path / "seal.key"), engine)
+    cls = LaunchClass("m1.small", Size(1, 128, 1), "x86_64", "open")
+    with pytest.raises(EucaError):
+        placer.place(Launch("1", "u", "m1.small", cls.size, "x86_64", 1, 1), cls, bench.view, 1, 1)
+    assert admin.call(context, bench.caller, "policies", {})[0]["state"] == "tripped"
+    assert admin.call(context, bench.caller, "policy_reset", {"policy": "bad"})["state"] == "ok"
