@@ -215,11 +215,14 @@ def _fell(i: Instance, m: MachineReport, now: Micros) -> Instance:
 
 def overdue(i: Instance, now: Micros, reachable: bool, silence: str) -> Instance:
     """Its deadline passed.  A node that answers: the launch failed, say so and end it.  A silent one: only the
-    reason changes; nothing is concluded from silence."""
+    reason changes, and the deadline starts again; nothing is concluded from silence."""
     if not reachable:
-        reason = f"waiting for {i.node}, {silence}"
         return replace(
-            i, deadline=None, reason_code="Server.NodeUnreachable", reason=reason, version=i.version + 1
+            i,
+            deadline=now + (START_DEADLINE if i.intent is Intent.RUNNING else END_DEADLINE),
+            reason_code="Server.NodeUnreachable",
+            reason=f"waiting for {i.node}, {silence}",
+            version=i.version + 1,
         )
     if i.intent is Intent.RUNNING:
         told = f": {i.seen_detail}" if i.seen_detail else ""

@@ -207,6 +207,13 @@ def test_a_deadline_ends_what_answers_and_waits_for_what_is_silent(bench):
     row = bench.view.instances[i]
     assert (state(bench, i), row.reason_code) == ("pending", "Server.NodeUnreachable")
     assert "silent since" in row.reason
+    assert row.deadline == bench.clock.now() + lifecycle.START_DEADLINE
+    bench.report(machines=[MachineReport(i, 1, 0, "preparing", detail="still at it")])
+    bench.clock.advance(lifecycle.START_DEADLINE)
+    bench.report()
+    bench.cloud.step()
+    assert state(bench, i) == "shutting-down"
+    assert "still at it" in bench.view.instances[i].reason
 
 
 def test_fence_ends_everything_of_the_node_in_one_transaction(bench):
