@@ -24,7 +24,8 @@ from euca_rpc.nouns import Core
 
 from . import soap, sts, wssecurity
 from .errors import code_of, sentence_of
-from .operations import ACTIONS, Action
+from .limits import Limits
+from .operations import ACTIONS, REFUSED, Action
 from .operations.asked import Asked, Ground
 from .paging import Pager
 from .parsing import parser
@@ -54,6 +55,7 @@ class Endpoint:
         self.core = core
         self.settings = settings
         self.renderer = Renderer()
+        self.limits = Limits(settings.rate, settings.burst)
         self.replays = (
             Replays(Path(settings.state_directory), core.clock.wall()) if settings.state_directory else None
         )
@@ -102,6 +104,7 @@ class Endpoint:
         return Response(200, self._perform(request, verified, id, trail))
 
     def _perform(self, request: Request, verified: Verified, id: str, trail: _Trail) -> bytes:
+        self.limits.take(verified.caller.user_id, self.core.clock.monotonic())
         parameters = dict(verified.parameters)
         name = parameters.pop("Action", None)
         if name is None:
@@ -134,6 +137,7 @@ class Endpoint:
         trail.access_key = f"x509:{hashlib.sha256(signed.certificate).hexdigest()[:16]}"
         if not self.replays.take(signed.signature, signed.expires, now):
             raise wssecurity.refusal("the signature was used before")
+        self.limits.take(signed.caller.user_id, self.core.clock.monotonic())
         version, name = soap.asked_for(signed.element)
         action = _action(name, version)
         trail.action = name
@@ -150,6 +154,9 @@ class Endpoint:
 
 def _action(name: str, version: str) -> Action:
     action = ACTIONS.get(name)
+    refused = REFUSED.get(name)
+    if refused is not None and version >= refused.since:
+        raise EucaError("unsupported", f"{name} is not possible here: {refused.why}")
     if action is None or version < action.since:
         raise EucaError(
             "action_unknown", f"The action {name[:100]!r} is not valid for version {version} here."

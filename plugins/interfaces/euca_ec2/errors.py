@@ -34,6 +34,8 @@ CODES: Final[dict[str, tuple[str, int]]] = {
     "key_format": ("InvalidKey.Format", 400),
     "name_duplicate": ("InvalidParameterValue", 400),
     "state_conflict": ("IncorrectInstanceState", 400),
+    "protected": ("OperationNotPermitted", 400),
+    "tag_limit": ("TagLimitExceeded", 400),
     "quota_exceeded": ("InstanceLimitExceeded", 400),
     # EC2 itself answers 500 here: SDKs then try again
     "capacity_exhausted": ("InsufficientInstanceCapacity", 500),

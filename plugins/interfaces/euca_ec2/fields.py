@@ -43,6 +43,7 @@ class Wire:
     until: str = ""
     aliases: tuple[str, ...] = ()
     soap: str = ""  # the elements' names, from the outside in; a list's ``item`` is left out
+    ignored: bool = False  # a parameter that is accepted, and has no meaning here
 
 
 # ------------------------------------------------------------------------------------------------ requests
@@ -56,6 +57,13 @@ class Numbered:
 TEXTS = Numbered()
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One word of a few: a text in the Query API, in SOAP the name of an empty element."""
+
+    words: tuple[str, ...]
+
+
 def param(
     name: str,
     kind: Any = TEXT,
@@ -63,6 +71,7 @@ def param(
     *,
     aliases: tuple[str, ...] = (),
     soap: str = "",
+    ignored: bool = False,
     **more: Any,
 ) -> Any:
     """A parameter; without a default it must be given.  Lists are empty unless given, and are in SOAP only if they are
@@ -70,13 +79,15 @@ def param(
     if isinstance(kind, Numbered) and default is MISSING:
         default = ()
     return dataclasses.field(
-        default=default, metadata={"wire": Wire(name, kind, aliases=aliases, soap=soap)}, **more
+        default=default,
+        metadata={"wire": Wire(name, kind, aliases=aliases, soap=soap, ignored=ignored)},
+        **more,
     )
 
 
-def needed(name: str, *, soap: str) -> Any:
+def needed(name: str, kind: Numbered = TEXTS, *, soap: str) -> Any:
     """A list that must have at least one entry."""
-    return dataclasses.field(metadata={"wire": Wire(name, TEXTS, soap=soap)})
+    return dataclasses.field(metadata={"wire": Wire(name, kind, soap=soap)})
 
 
 # ------------------------------------------------------------------------------------------------- answers

@@ -55,19 +55,26 @@ def _like(text: str, parts: tuple[Part, ...]) -> bool:
     return all(part is ... for part in parts[here:])
 
 
-def matching(filters: Sequence[Filter], fields: Mapping[str, Field[T]]) -> Callable[[T], bool]:
-    """A test for one value; with no filters it is always true."""
+Tags = Iterable[tuple[str, str]]
+
+
+def matching(
+    filters: Sequence[Filter],
+    fields: Mapping[str, Field[T]],
+    tags: Callable[[T], Tags] | None = None,
+) -> Callable[[T], bool]:
+    """A test for one value; with no filters it is always true.  ``tags`` are those of a value, if it may have any."""
     if sum(len(wanted.values) for wanted in filters) > MOST_VALUES:
         raise WireError(
             "FilterLimitExceeded", f"At most {MOST_VALUES} filter values can be given in one request."
         )
     tests: list[tuple[Field[T], frozenset[str], tuple[tuple[Part, ...], ...]]] = []
     for wanted in filters:
-        field = fields.get(wanted.name)
+        field = fields.get(wanted.name) or (_of_tags(wanted.name, tags) if tags is not None else None)
         if field is None:
+            known = ", ".join([*sorted(fields), *(_TAG_FILTERS if tags is not None else ())])
             raise EucaError(
-                "parameter_invalid",
-                f"The filter {wanted.name[:100]!r} is invalid here; there are: {', '.join(sorted(fields))}.",
+                "parameter_invalid", f"The filter {wanted.name[:100]!r} is invalid here; there are: {known}."
             )
         if any(len(value) > 255 for value in wanted.values):
             raise EucaError("parameter_invalid", f"A value of the filter {wanted.name!r} is too long.")
@@ -84,3 +91,17 @@ def matching(filters: Sequence[Filter], fields: Mapping[str, Field[T]]) -> Calla
         return True
 
     return test
+
+
+_TAG_FILTERS = ("tag:KEY", "tag-key", "tag-value")
+
+
+def _of_tags(name: str, tags: Callable[[T], Tags]) -> Field[T] | None:
+    if name.startswith("tag:"):
+        wanted = name[4:]
+        return lambda it: (value for key, value in tags(it) if key == wanted)
+    if name == "tag-key":
+        return lambda it: (key for key, _ in tags(it))
+    if name == "tag-value":
+        return lambda it: (value for _, value in tags(it))
+    return None

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from euca_rpc.errors import EucaError
 
-from .fields import Kind, Numbered, Wire
+from .fields import Kind, Named, Numbered, Wire
 
 M = TypeVar("M")
 MOST_IN_LIST = 1000
@@ -35,7 +35,7 @@ def parser(message: type[M]) -> Callable[[dict[str, str]], M]:
             if isinstance(wire.kind, Numbered):
                 lists[name] = (field.name, parser(wire.kind.of) if wire.kind.of else None)  # type: ignore[arg-type]
             else:
-                scalars[name] = (field.name, READ[wire.kind])
+                scalars[name] = (field.name, read_of(wire.kind))
 
     def parse(parameters: dict[str, str]) -> M:
         values: dict[str, Any] = {}
@@ -48,6 +48,9 @@ def parser(message: type[M]) -> Callable[[dict[str, str]], M]:
                 values[scalar[0]] = scalar[1](name, value)
                 continue
             head, _, tail = name.partition(".")
+            if head not in lists:  # a list inside a structure, such as LaunchPermission.Add.1
+                inner, _, tail = tail.partition(".")
+                head = f"{head}.{inner}"
             if head not in lists or not tail:
                 raise EucaError("parameter_unknown", f"The parameter {name[:200]} is not recognized.")
             if gathered is None:
@@ -117,6 +120,19 @@ def _base64(name: str, value: str) -> bytes:
 
 
 TEXT, INTEGER, FLAG, BASE64 = _text, _integer, _flag, _base64
+
+
+def read_of(kind: Kind | Named) -> Callable[[str, str], Any]:
+    if isinstance(kind, Kind):
+        return READ[kind]
+
+    def one_of(name: str, value: str) -> str:
+        if value not in kind.words:
+            known = ", ".join(kind.words)
+            raise EucaError("parameter_invalid", f"{name} is {value[:100]!r}; it must be one of: {known}.")
+        return value
+
+    return one_of
 
 
 READ: dict[Kind, Callable[[str, str], Any]] = {

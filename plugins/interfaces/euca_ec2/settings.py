@@ -25,6 +25,8 @@ class Ec2Settings:
     answer_seconds: float = 60.0  # … and its answer must be worked out and taken within this
     console_seconds: float = 10.0
     state_directory: str = ""  # for the signatures that SOAP messages used up; without it there is no SOAP
+    rate: float = 200.0  # requests a second that one user may make in the long run; 0 = no limit
+    burst: int = 2000  # … and at once
     consoles: int = 3  # console requests that may wait for nodes at the same time, of `threads`
 
 
@@ -44,6 +46,8 @@ def read(settings: Mapping[str, Any]) -> Ec2Settings:
     found = Ec2Settings(**settings)
     if found.threads < 1 or not found.consoles >= 1:
         raise EucaError("config_invalid", "The EC2 settings 'threads' and 'consoles' must be at least 1.")
+    if found.rate < 0 or found.burst < 1:
+        raise EucaError("config_invalid", "The EC2 settings need 'rate' ≥ 0 and 'burst' ≥ 1.")
     if found.https_port >= 0 and not (found.certificate and found.key):
         raise EucaError(
             "config_invalid",

@@ -18,7 +18,7 @@ from lxml import etree
 
 from euca_rpc.errors import EucaError
 
-from .fields import Kind, Numbered, Wire
+from .fields import Kind, Named, Numbered, Wire
 from .parsing import MOST_IN_LIST, READ
 
 M = TypeVar("M")
@@ -45,15 +45,18 @@ def reader(message: type[M]) -> Callable[[Any], M]:
             continue
         if field.default is MISSING:
             required.append((field.name, spelt))
-        if isinstance(wire.kind, Numbered):
-            head, _, entry = spelt.partition("/")
-            names.values[head] = field.name, _list(entry, wire.kind.of)
-        else:
-            *path, last = spelt.split("/")
-            at = names
-            for part in path:
-                at = at.inner.setdefault(part, _Names())
-            at.values[last] = field.name, _scalar(wire.kind)
+        if isinstance(wire.kind, Named):
+            names.values |= {word: (field.name, _word(word)) for word in wire.kind.words}
+            continue
+        *path, last = spelt.split("/")
+        read_value = _scalar(wire.kind) if isinstance(wire.kind, Kind) else _list("", wire.kind.of)
+        if isinstance(wire.kind, Numbered) and wire.kind.of is None:
+            read_value = _list(last, None)
+            *path, last = path
+        at = names
+        for part in path:
+            at = at.inner.setdefault(part, _Names())
+        at.values[last] = field.name, read_value
 
     def read(element: Any) -> M:
         values: dict[str, Any] = {}
@@ -133,6 +136,15 @@ def _scalar(kind: Kind) -> Read:
 
 
 _NUMBERS = {"1": "true", "0": "false"}  # as XML Schema also writes them
+
+
+def _word(word: str) -> Read:
+    def read(element: Any, where: str) -> str:
+        if len(element) or (element.text or "").strip():
+            raise EucaError("parameter_invalid", f"The element {where} must be empty.")
+        return word
+
+    return read
 
 
 def _list(entry: str, of: type[Any] | None) -> Read:

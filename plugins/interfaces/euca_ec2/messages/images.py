@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..fields import FLAG, INTEGER, TEXTS, Items, out, param
 from .places import FILTERS, Filter
+from .tags import SPECIFICATIONS, TagItem, TagSpecification
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class DescribeImages:
     image_ids: tuple[str, ...] = param("ImageId", TEXTS, soap="imagesSet/imageId")
     owners: tuple[str, ...] = param("Owner", TEXTS, soap="ownersSet/owner")
     filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
-    include_deprecated: bool = param("IncludeDeprecated", FLAG, False)
-    include_disabled: bool = param("IncludeDisabled", FLAG, False)
+    include_deprecated: bool = param("IncludeDeprecated", FLAG, False, ignored=True)
+    include_disabled: bool = param("IncludeDisabled", FLAG, False, ignored=True)
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     dry_run: bool = param("DryRun", FLAG, False)
@@ -37,7 +38,7 @@ class ImageItem:
     root_device_type: str = out("rootDeviceType", since="2009-10-31")
     block_devices: tuple[str, ...] = out("blockDeviceMapping", Items(), since="2009-10-31")
     virtualization_type: str = out("virtualizationType", since="2010-06-15")
-    tags: tuple[str, ...] = out("tagSet", Items(), since="2010-08-31")
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since="2010-08-31")
     creation_date: str = out("creationDate", since="2011-01-01")
 
 
@@ -45,3 +46,30 @@ class ImageItem:
 class DescribeImagesAnswer:
     images: tuple[ImageItem, ...] = out("imagesSet", Items(ImageItem))
     next_token: str | None = out("nextToken", since="2011-01-01", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterImage:
+    location: str = param("ImageLocation")
+    name: str | None = param("Name", default=None)
+    description: str | None = param("Description", default=None, ignored=True)
+    architecture: str | None = param("Architecture", default=None)
+    kernel_id: str | None = param("KernelId", default=None)
+    ramdisk_id: str | None = param("RamdiskId", default=None)
+    root_device_name: str | None = param("RootDeviceName", default=None, ignored=True)
+    virtualization_type: str = param("VirtualizationType", default="hvm")
+    ena_support: bool = param("EnaSupport", FLAG, False, ignored=True)
+    tag_specifications: tuple[TagSpecification, ...] = param("TagSpecification", SPECIFICATIONS)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterImageAnswer:
+    image_id: str = out("imageId")
+
+
+@dataclass(frozen=True, slots=True)
+class DeregisterImage:
+    image_id: str = param("ImageId")
+    delete_snapshots: bool = param("DeleteAssociatedSnapshots", FLAG, False, ignored=True)
+    dry_run: bool = param("DryRun", FLAG, False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from euca_rpc.clock import Micros
 
 from ..fields import BASE64, FLAG, INTEGER, MOMENT, TEXTS, Items, Struct, needed, out, param
+from .tags import SPECIFICATIONS, TagSpecification
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,28 @@ class RunInstances:
     key_name: str | None = param("KeyName", default=None)
     group_names: tuple[str, ...] = param("SecurityGroup", TEXTS)  # SOAP names them where it names ids
     group_ids: tuple[str, ...] = param("SecurityGroupId", TEXTS, soap="groupSet/groupId")
+    additional_info: str = param("AdditionalInfo", default="")  # hints for policies, as lines name=value
     user_data: bytes = param("UserData", BASE64, b"", soap="userData/data", repr=False)
     addressing_type: str = param("AddressingType", default="public")
     instance_type: str | None = param("InstanceType", default=None)
     zone: str | None = param("Placement.AvailabilityZone", default=None)
+    placement_group: str | None = param("Placement.GroupName", default=None)
     tenancy: str = param("Placement.Tenancy", default="default")
     kernel_id: str | None = param("KernelId", default=None)
     ramdisk_id: str | None = param("RamdiskId", default=None)
-    monitoring: bool = param("Monitoring.Enabled", FLAG, False)
+    monitoring: bool = param("Monitoring.Enabled", FLAG, False, ignored=True)
     keep: bool = param("DisableApiTermination", FLAG, False)
     shutdown_behavior: str = param("InstanceInitiatedShutdownBehavior", default="terminate")
     subnet_id: str | None = param("SubnetId", default=None)
     client_token: str | None = param("ClientToken", default=None)
     ebs_optimized: bool = param("EbsOptimized", FLAG, False)
     market_type: str | None = param("InstanceMarketOptions.MarketType", default=None)
+    max_price: str | None = param("InstanceMarketOptions.SpotOptions.MaxPrice", default=None)
+    spot_type: str = param("InstanceMarketOptions.SpotOptions.SpotInstanceType", default="one-time")
+    interruption: str = param(
+        "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior", default="terminate"
+    )
+    tag_specifications: tuple[TagSpecification, ...] = param("TagSpecification", SPECIFICATIONS)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -46,7 +55,8 @@ class RunInstances:
 @dataclass(frozen=True, slots=True)
 class TerminateInstances:
     ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
-    force: bool = param("Force", FLAG, False)
+    force: bool = param("Force", FLAG, False, ignored=True)
+    skip_shutdown: bool = param("SkipOsShutdown", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -59,7 +69,8 @@ class RebootInstances:
 @dataclass(frozen=True, slots=True)
 class StopInstances:
     ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
-    force: bool = param("Force", FLAG, False)
+    force: bool = param("Force", FLAG, False, ignored=True)
+    skip_shutdown: bool = param("SkipOsShutdown", FLAG, False, ignored=True)
     hibernate: bool = param("Hibernate", FLAG, False)
     dry_run: bool = param("DryRun", FLAG, False)
 
@@ -67,6 +78,7 @@ class StopInstances:
 @dataclass(frozen=True, slots=True)
 class StartInstances:
     ids: tuple[str, ...] = needed("InstanceId", soap="instancesSet/instanceId")
+    additional_info: str = param("AdditionalInfo", default="", ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -87,7 +99,7 @@ class StateChanges:
 @dataclass(frozen=True, slots=True)
 class GetConsoleOutput:
     instance_id: str = param("InstanceId", aliases=("InstanceId.1",))
-    latest: bool = param("Latest", FLAG, False)
+    latest: bool = param("Latest", FLAG, False, ignored=True)  # it always is
     dry_run: bool = param("DryRun", FLAG, False)
 
 

@@ -9,6 +9,7 @@ from euca_rpc.clock import Micros
 
 from ..fields import BASE64, FLAG, MOMENT, TEXTS, Items, out, param
 from .places import FILTERS, Filter
+from .tags import SPECIFICATIONS, TagItem, TagSpecification
 
 KEY_IDS = "2016-11-15"  # the version that has KeyPairId
 
@@ -18,6 +19,7 @@ class CreateKeyPair:
     key_name: str = param("KeyName")
     key_type: str = param("KeyType", default="rsa")
     key_format: str = param("KeyFormat", default="pem")
+    tag_specifications: tuple[TagSpecification, ...] = param("TagSpecification", SPECIFICATIONS)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -27,6 +29,7 @@ class CreateKeyPairAnswer:
     fingerprint: str = out("keyFingerprint")
     material: str = out("keyMaterial")
     id: str = out("keyPairId", since=KEY_IDS)
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since=KEY_IDS)
 
     def __repr__(self) -> str:  # the material is a private key
         return f"CreateKeyPairAnswer({self.key_name!r})"
@@ -36,6 +39,7 @@ class CreateKeyPairAnswer:
 class ImportKeyPair:
     key_name: str = param("KeyName")
     material: bytes = param("PublicKeyMaterial", BASE64)
+    tag_specifications: tuple[TagSpecification, ...] = param("TagSpecification", SPECIFICATIONS)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -44,6 +48,7 @@ class ImportKeyPairAnswer:
     key_name: str = out("keyName")
     fingerprint: str = out("keyFingerprint")
     id: str = out("keyPairId", since=KEY_IDS)
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since=KEY_IDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class KeyItem:
     id: str = out("keyPairId", since=KEY_IDS)
     key_type: str = out("keyType", since=KEY_IDS)
     public_key: str | None = out("publicKey", since=KEY_IDS)
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since=KEY_IDS)
     created_at: Micros = out("createTime", MOMENT, since=KEY_IDS)
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from ..fields import FLAG, INTEGER, TEXTS, Items, out, param
 from .places import FILTERS, Filter
+from .tags import TagItem
+
+
+def vpc_id() -> str:
+    """There is one network, so its id is a constant: an instance is rendered without asking anybody for it."""
+    return f"vpc-{zlib.crc32(b'default'):08x}"
+
+
+def subnet_id(zone: str) -> str:
+    return f"subnet-{zlib.crc32(zone.encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +31,18 @@ class DescribeVpcs:
 @dataclass(frozen=True, slots=True)
 class VpcItem:
     id: str = out("vpcId")
-    owner_id: str = out("ownerId")
     state: str = out("state")
     cidr: str = out("cidrBlock")
-    tenancy: str = out("instanceTenancy")
-    default: bool = out("isDefault", FLAG)
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since="2010-08-31")
+    tenancy: str = out("instanceTenancy", since="2011-01-01")
+    default: bool = out("isDefault", FLAG, since="2011-01-01")
+    owner_id: str = out("ownerId", since="2016-11-15")
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeVpcsAnswer:
     vpcs: tuple[VpcItem, ...] = out("vpcSet", Items(VpcItem))
+    next_token: str | None = out("nextToken", since="2011-01-01", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +57,17 @@ class DescribeSubnets:
 @dataclass(frozen=True, slots=True)
 class SubnetItem:
     id: str = out("subnetId")
-    owner_id: str = out("ownerId")
     state: str = out("state")
     vpc_id: str = out("vpcId")
     cidr: str = out("cidrBlock")
     zone: str = out("availabilityZone")
-    default: bool = out("defaultForAz", FLAG)
-    public: bool = out("mapPublicIpOnLaunch", FLAG)
+    default: bool = out("defaultForAz", FLAG, since="2011-01-01")
+    public: bool = out("mapPublicIpOnLaunch", FLAG, since="2011-01-01")
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since="2010-08-31")
+    owner_id: str = out("ownerId", since="2016-11-15")
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeSubnetsAnswer:
     subnets: tuple[SubnetItem, ...] = out("subnetSet", Items(SubnetItem))
+    next_token: str | None = out("nextToken", since="2011-01-01", default=None)

@@ -52,19 +52,6 @@ class DescribeSnapshotsAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class DescribeTags:
-    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
-    max_results: int | None = param("MaxResults", INTEGER, None)
-    next_token: str | None = param("NextToken", default=None)
-    dry_run: bool = param("DryRun", FLAG, False)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeTagsAnswer:
-    tags: tuple[str, ...] = out("tagSet", Items(), default=())
-
-
-@dataclass(frozen=True, slots=True)
 class DescribeSecurityGroups:
     names: tuple[str, ...] = param("GroupName", TEXTS, soap="securityGroupSet/groupName")
     ids: tuple[str, ...] = param("GroupId", TEXTS)
@@ -81,8 +68,11 @@ class GroupItem:
     name: str = out("groupName")
     description: str = out("groupDescription")
     permissions: tuple[str, ...] = out("ipPermissions", Items())
+    vpc_id: str = out("vpcId", since="2011-01-01")
+    tags: tuple[str, ...] = out("tagSet", Items(), since="2011-01-01", default=())
 
 
 @dataclass(frozen=True, slots=True)
 class DescribeSecurityGroupsAnswer:
     groups: tuple[GroupItem, ...] = out("securityGroupInfo", Items(GroupItem))
+    next_token: str | None = out("nextToken", since="2011-01-01", default=None)

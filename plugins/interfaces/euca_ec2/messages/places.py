@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..fields import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
+from ..fields import FLAG, INTEGER, TEXTS, Items, Named, Numbered, Struct, out, param
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class Filter:
 
 
 FILTERS = Numbered(Filter)
+LOCATION_TYPES = Named(("region", "availability-zone", "availability-zone-id"))
 
 
 # ------------------------------------------------------------------------------------------------- zones
@@ -22,7 +23,7 @@ FILTERS = Numbered(Filter)
 class DescribeAvailabilityZones:
     zone_names: tuple[str, ...] = param("ZoneName", TEXTS, soap="availabilityZoneSet/zoneName")
     filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
-    all_zones: bool = param("AllAvailabilityZones", FLAG, False)
+    all_zones: bool = param("AllAvailabilityZones", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -49,7 +50,7 @@ class DescribeAvailabilityZonesAnswer:
 class DescribeRegions:
     region_names: tuple[str, ...] = param("RegionName", TEXTS, soap="regionSet/regionName")
     filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
-    all_regions: bool = param("AllRegions", FLAG, False)
+    all_regions: bool = param("AllRegions", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -107,6 +108,28 @@ class TypeItem:
 @dataclass(frozen=True, slots=True)
 class DescribeInstanceTypesAnswer:
     types: tuple[TypeItem, ...] = out("instanceTypeSet", Items(TypeItem))
+    next_token: str | None = out("nextToken", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeInstanceTypeOfferings:
+    location_type: str = param("LocationType", LOCATION_TYPES, "region")
+    filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
+    max_results: int | None = param("MaxResults", INTEGER, None)
+    next_token: str | None = param("NextToken", default=None)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Offering:
+    instance_type: str = out("instanceType")
+    location_type: str = out("locationType")
+    location: str = out("location")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeInstanceTypeOfferingsAnswer:
+    offerings: tuple[Offering, ...] = out("instanceTypeOfferingSet", Items(Offering))
     next_token: str | None = out("nextToken", default=None)
 
 

@@ -11,7 +11,9 @@ from euca_rpc.types import InstanceStatus
 
 from ..fields import FLAG, INTEGER, MOMENT, TEXTS, Items, Made, Struct, out, param
 from .instances import State
+from .networks import subnet_id, vpc_id
 from .places import FILTERS, Filter
+from .tags import TagItem
 
 GROUP_IDS = "2011-01-01"  # from here on a group has an id and a name
 
@@ -22,7 +24,7 @@ class DescribeInstances:
     filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
-    include_managed: bool = param("IncludeManagedResources", FLAG, False)
+    include_managed: bool = param("IncludeManagedResources", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 
@@ -67,6 +69,8 @@ class InstanceItem:
     kernel_id: str | None = out("kernelId", since="2008-02-01")
     ramdisk_id: str | None = out("ramdiskId", since="2008-02-01")
     monitoring: Monitoring = out("monitoring", Struct(Monitoring), since="2009-04-04")
+    subnet_id: str = out("subnetId", since=GROUP_IDS)
+    vpc_id: str = out("vpcId", since=GROUP_IDS)
     private_ip_address: str | None = out("privateIpAddress", since="2009-08-15")
     ip_address: str | None = out("ipAddress", since="2009-08-15")
     state_reason: Reason | None = out("stateReason", Struct(Reason), since="2009-10-31")
@@ -76,7 +80,7 @@ class InstanceItem:
     lifecycle: str | None = out("instanceLifecycle", since="2009-10-31")
     virtualization_type: str = out("virtualizationType", since="2010-06-15")
     client_token: str | None = out("clientToken", since="2010-08-31")
-    tags: tuple[str, ...] = out("tagSet", Items(), since="2010-08-31")
+    tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since="2010-08-31")
     groups: tuple[Group, ...] = out("groupSet", Items(Group), since=GROUP_IDS)
 
 
@@ -123,6 +127,8 @@ def instance_item(status: InstanceStatus) -> InstanceItem:
         kernel_id=it.kernel_id,
         ramdisk_id=it.ramdisk_id,
         monitoring=Monitoring(),
+        subnet_id=subnet_id(it.zone),
+        vpc_id=vpc_id(),
         private_ip_address=it.private_address or None,
         ip_address=it.public_address or None,
         state_reason=Reason(it.reason_code or status.state, it.reason) if it.reason else None,
@@ -132,7 +138,7 @@ def instance_item(status: InstanceStatus) -> InstanceItem:
         lifecycle="spot" if it.service_class == "best_effort" else None,
         virtualization_type="hvm",
         client_token=None if token is None or token.startswith(SIGNATURE_TOKEN) else token,
-        tags=(),
+        tags=tuple(TagItem(key, value) for key, value in status.tags),
         groups=(default_group(it.account_id),),
     )
 
@@ -166,7 +172,7 @@ class DescribeInstanceStatus:
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
     include_all: bool = param("IncludeAllInstances", FLAG, False)
-    include_managed: bool = param("IncludeManagedResources", FLAG, False)
+    include_managed: bool = param("IncludeManagedResources", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
 
 

@@ -12,6 +12,7 @@ from euca_rpc.nouns import Core
 from euca_rpc.types import Caller
 
 from ..errors import WireError
+from ..messages.shown import group_id
 from ..paging import Pager
 from ..settings import Ec2Settings
 
@@ -62,6 +63,16 @@ def image_id(text: str, *prefixes: str) -> str:
             f"Invalid id: {text[:100]!r} (expecting {expected} and 8 hexadecimal digits)",
         )
     return id
+
+
+def default_groups(asked: Asked, groups: Iterable[str]) -> None:
+    """Each account has one group; old tools name it where they should give its id."""
+    for group in groups:
+        if group not in ("default", group_id(asked.caller.account_id)):
+            raise WireError(
+                "InvalidGroup.NotFound",
+                f"The security group {group[:100]!r} does not exist; there is only 'default'.",
+            )
 
 
 def dry(asked_for: bool) -> None:

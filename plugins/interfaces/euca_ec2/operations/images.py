@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from euca_rpc.clock import iso
+from euca_rpc.errors import EucaError
 from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE
 from euca_rpc.types import Caller, Image
 
+from ..errors import WireError
 from ..filters import matching
 from ..messages import images as m
+from ..messages.keys import Done
 from ..paging import checked
-from .asked import Asked, dry, image_id
+from .asked import Asked, dry, image_id, refuse
+from .tags import own_image, shown, specified
+
+KINDS = (MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE)
 
 
 def describe(asked: Asked, request: m.DescribeImages) -> m.DescribeImagesAnswer:
-    ids = [image_id(text, MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE) for text in request.image_ids]
+    ids = [image_id(text, *KINDS) for text in request.image_ids]
     checked(request.max_results, request.next_token, ids, least=1)
-    test = matching(request.filters, _FILTERS)
-    dry(request.dry_run)
+    test = matching(request.filters, _FILTERS, lambda it: asked.core.tags.of(it.id))
     found = [
         it
         for it in asked.core.images.describe(asked.caller, list(dict.fromkeys(ids)))
@@ -24,11 +29,12 @@ def describe(asked: Asked, request: m.DescribeImages) -> m.DescribeImagesAnswer:
         and _executable(it, request.executable_by, asked.caller)
         and test(it)
     ]
+    dry(request.dry_run)
     if request.max_results is not None or request.next_token is not None:
         found.sort(key=_place)
     question = ("images", asked.caller.account_id, request.owners, request.executable_by, request.filters)
     rows, token = asked.ground.pager.page(found, _place, question, request.max_results, request.next_token)
-    return m.DescribeImagesAnswer(tuple(_item(it) for it in rows), token)
+    return m.DescribeImagesAnswer(tuple(_item(asked, it) for it in rows), token)
 
 
 def _place(image: Image) -> tuple[int, str]:
@@ -42,14 +48,18 @@ def _owned(image: Image, owners: tuple[str, ...], caller: Caller) -> bool:
 
 
 def _executable(image: Image, users: tuple[str, ...], caller: Caller) -> bool:
-    """`all` = public ones; `self` = those the account may launch by name, which are its own."""
+    """`all` = public ones; `self` or a number = those with a launch permission for that account by name, or its own."""
     return not users or any(
-        image.public if user == "all" else image.account_id == (caller.account_id if user == "self" else user)
+        image.public if user == "all" else _named(image, caller.account_id if user == "self" else user)
         for user in users
     )
 
 
-def _item(it: Image) -> m.ImageItem:
+def _named(image: Image, account: str) -> bool:
+    return account == image.account_id or account in image.launch_accounts
+
+
+def _item(asked: Asked, it: Image) -> m.ImageItem:
     return m.ImageItem(
         image_id=it.id,
         location=it.name,
@@ -65,7 +75,7 @@ def _item(it: Image) -> m.ImageItem:
         root_device_type="instance-store",
         block_devices=(),
         virtualization_type="hvm",
-        tags=(),
+        tags=shown(asked, it.id),
         creation_date=iso(it.created_at),
     )
 
@@ -85,3 +95,46 @@ _FILTERS = {
     "virtualization-type": lambda it: ("hvm",),
     "creation-date": lambda it: (iso(it.created_at),),
 }
+
+
+def register(asked: Asked, request: m.RegisterImage) -> m.RegisterImageAnswer:
+    """The location names an upload in the cloud's own store.  Versions before 2009 had no names: the location is one."""
+    refuse(
+        request.virtualization_type != "hvm",
+        f"VirtualizationType is {request.virtualization_type[:40]!r}; machines here are 'hvm'.",
+    )
+    tags = specified(request.tag_specifications, "image")
+    kernel = image_id(request.kernel_id, KERNEL_IMAGE) if request.kernel_id else None
+    ramdisk = image_id(request.ramdisk_id, RAMDISK_IMAGE) if request.ramdisk_id else None
+    if request.dry_run:
+        asked.core.images.describe(asked.caller, [id for id in (kernel, ramdisk) if id is not None])
+        dry(True)
+    image = asked.core.images.register(
+        asked.caller,
+        request.location,
+        request.location[:128] if request.name is None else request.name,
+        kernel,
+        ramdisk,
+        request.architecture or None,
+    )
+    if tags:
+        try:
+            asked.core.tags.create(asked.caller, [image.id], tags)
+        except EucaError:  # one whose tags are refused is not left behind
+            asked.core.images.deregister(asked.caller, image.id)
+            raise
+    return m.RegisterImageAnswer(image.id)
+
+
+def deregister(asked: Asked, request: m.DeregisterImage) -> Done:
+    id = image_id(request.image_id, *KINDS)
+    if request.dry_run:
+        own_image(asked, id)
+        dry(True)
+    try:
+        asked.core.images.deregister(asked.caller, id)
+    except EucaError as error:
+        if error.symbol != "state_conflict":
+            raise
+        raise WireError("DependencyViolation", error.sentence, symbol="state_conflict") from None
+    return Done()

@@ -12,9 +12,11 @@ from euca_rpc.types import LaunchRequest, Transition
 from ..errors import WireError
 from ..messages import instances as m
 from ..messages.keys import Done
-from ..messages.shown import SIGNATURE_TOKEN, ReservationItem, default_group, group_id, state
-from .asked import Asked, dry, image_id, instance_ids, refuse
-from .networks import subnet_id
+from ..messages.networks import subnet_id
+from ..messages.shown import SIGNATURE_TOKEN, ReservationItem, default_group, state
+from .asked import Asked, default_groups, dry, image_id, instance_ids, refuse
+from .hints import hints
+from .tags import specified
 
 USER_DATA_LIMIT = 16 * 1024
 SERVICE_CLASSES = {None: "regular", "spot": "best_effort"}
@@ -22,12 +24,33 @@ SERVICE_CLASSES = {None: "regular", "spot": "best_effort"}
 
 def run(asked: Asked, request: m.RunInstances) -> ReservationItem:
     launch = _launch_request(asked, request)
-    dry(request.dry_run)
+    if request.dry_run:
+        _look(asked, launch)
+        dry(True)
     launched = asked.core.instances.launch(asked.caller, launch)
-    reservation = launched.reservation
+    reservation, made = launched.reservation, launched.instances
+    if request.keep:  # repeated with the request, should we die before all are protected
+        made = tuple(
+            one
+            if one.instance.protected
+            else asked.core.instances.modify(asked.caller, one.instance.id, "protected", True)
+            for one in made
+        )
     return ReservationItem(
-        reservation.id, reservation.account_id, (default_group(reservation.account_id),), launched.instances
+        reservation.id, reservation.account_id, (default_group(reservation.account_id),), made
     )
+
+
+def _look(asked: Asked, launch: LaunchRequest) -> None:
+    """What a launch names is there; whether there is room only a launch can tell."""
+    core, caller = asked.core, asked.caller
+    images = (launch.image_id, launch.kernel_id, launch.ramdisk_id)
+    core.images.describe(caller, [id for id in images if id is not None])
+    core.types.describe(caller, [launch.vm_type])
+    if launch.key_name is not None:
+        core.keys.describe(caller, [launch.key_name])
+    if launch.zone is not None:
+        core.zones.describe(caller, [launch.zone])
 
 
 def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
@@ -41,13 +64,7 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
             "parameter_invalid",
             f"User data is limited to {USER_DATA_LIMIT} bytes; there are {len(it.user_data)}.",
         )
-    for group in (*it.group_names, *it.group_ids):
-        # Old tools name groups in SecurityGroupId, too.
-        if group not in ("default", group_id(asked.caller.account_id)):
-            raise WireError(
-                "InvalidGroup.NotFound",
-                f"The security group {group[:100]!r} does not exist; there is only 'default'.",
-            )
+    default_groups(asked, (*it.group_names, *it.group_ids))
     if it.shutdown_behavior not in ("terminate", "stop"):
         raise EucaError(
             "parameter_invalid",
@@ -61,7 +78,11 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
     if token is not None and (not token.isascii() or not 1 <= len(token) <= 64):
         raise EucaError("parameter_invalid", "ClientToken must have 1 to 64 ASCII characters.")
     refuse(it.tenancy != "default", "Placement.Tenancy can only be 'default' here.")
-    refuse(it.keep, "DisableApiTermination cannot be true here: no instance is protected from termination.")
+    refuse(it.spot_type != "one-time", "SpotInstanceType can only be 'one-time' here.")
+    refuse(it.interruption != "terminate", "InstanceInterruptionBehavior can only be 'terminate' here.")
+    if it.max_price is not None and it.market_type != "spot":
+        raise EucaError("parameter_conflict", "MaxPrice is for the spot market; MarketType must be 'spot'.")
+    tags = specified(it.tag_specifications, "instance")
     refuse(it.ebs_optimized, "EbsOptimized cannot be true here: there are no volumes.")
     refuse(it.addressing_type not in ("public", ""), "AddressingType can only be 'public' here.")
     defaults = LaunchRequest("")
@@ -79,6 +100,8 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
         client_token=token if token is not None else SIGNATURE_TOKEN + asked.signature.hex(),
         shutdown_behavior=it.shutdown_behavior,
         service_class=SERVICE_CLASSES[it.market_type],
+        hints=hints(it, tags),
+        tags=tuple(sorted(tags.items())),
     )
 
 
@@ -87,7 +110,7 @@ def _zone(asked: Asked, it: m.RunInstances) -> str | None:
     if not it.subnet_id:
         return it.zone or None
     for zone in asked.core.zones.describe(asked.caller):
-        if subnet_id(asked.core.cloud_id, zone.name) == it.subnet_id and it.zone in (None, "", zone.name):
+        if subnet_id(zone.name) == it.subnet_id and it.zone in (None, "", zone.name):
             return zone.name
     wanted = f" in the zone {it.zone[:100]!r}" if it.zone else ""
     raise WireError("InvalidSubnetID.NotFound", f"There is no subnet {it.subnet_id[:100]!r}{wanted}.")

@@ -1,8 +1,9 @@
-"""One default VPC per cloud and one default subnet per zone; their ids follow from the cloud's and the zone's names."""
+"""One default VPC per cloud and one default subnet per zone."""
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ..filters import matching
 from ..messages import networks as m
@@ -10,57 +11,64 @@ from ..paging import checked
 from .asked import Asked, dry
 from .passing import none_of
 
-
-def vpc_id(cloud_id: str) -> str:
-    return f"vpc-{zlib.crc32(cloud_id.encode()):08x}"
-
-
-def subnet_id(cloud_id: str, zone: str) -> str:
-    return f"subnet-{zlib.crc32(f'{cloud_id}/{zone}'.encode()):08x}"
+Item = TypeVar("Item", m.VpcItem, m.SubnetItem)
 
 
 def vpcs(asked: Asked, request: m.DescribeVpcs) -> m.DescribeVpcsAnswer:
-    checked(request.max_results, request.next_token, request.ids)
-    test = matching(request.filters, _VPC_FILTERS)
     vpc = m.VpcItem(
-        id=vpc_id(asked.core.cloud_id),
-        owner_id=asked.caller.account_id,
+        id=m.vpc_id(),
         state="available",
         cidr=asked.ground.settings.private_cidr,
+        tags=(),
         tenancy="default",
         default=True,
+        owner_id=asked.caller.account_id,
     )
     none_of("InvalidVpcID.NotFound", "VPC", (id for id in request.ids if id != vpc.id))
-    dry(request.dry_run)
-    return m.DescribeVpcsAnswer((vpc,) if test(vpc) else ())
+    return m.DescribeVpcsAnswer(*_page(asked, request, "vpcs", [vpc], _VPC_FILTERS))
 
 
 def subnets(asked: Asked, request: m.DescribeSubnets) -> m.DescribeSubnetsAnswer:
-    checked(request.max_results, request.next_token, request.ids)
-    test = matching(request.filters, _SUBNET_FILTERS)
-    cloud_id = asked.core.cloud_id
     items = [
         m.SubnetItem(
-            id=subnet_id(cloud_id, zone.name),
-            owner_id=asked.caller.account_id,
+            id=m.subnet_id(zone.name),
             state="available",
-            vpc_id=vpc_id(cloud_id),
+            vpc_id=m.vpc_id(),
             cidr=asked.ground.settings.private_cidr,
             zone=zone.name,
             default=True,
             public=True,
+            tags=(),
+            owner_id=asked.caller.account_id,
         )
         for zone in asked.core.zones.describe(asked.caller)
     ]
     known = {it.id for it in items}
     none_of("InvalidSubnetID.NotFound", "subnet", (id for id in request.ids if id not in known))
+    return m.DescribeSubnetsAnswer(*_page(asked, request, "subnets", items, _SUBNET_FILTERS))
+
+
+def _page(
+    asked: Asked,
+    request: m.DescribeVpcs | m.DescribeSubnets,
+    what: str,
+    items: Sequence[Item],
+    fields: dict[str, Callable[[Any], tuple[str | None, ...]]],
+) -> tuple[tuple[Item, ...], str | None]:
+    checked(request.max_results, request.next_token, request.ids)
+    test = matching(request.filters, fields, lambda it: ())
     dry(request.dry_run)
-    return m.DescribeSubnetsAnswer(
-        tuple(it for it in items if (not request.ids or it.id in request.ids) and test(it))
+    found = sorted(
+        (it for it in items if (not request.ids or it.id in request.ids) and test(it)), key=lambda it: it.id
     )
+    question = (what, asked.caller.account_id, request.filters)
+    rows, token = asked.ground.pager.page(
+        found, lambda it: (it.id,), question, request.max_results, request.next_token
+    )
+    return tuple(rows), token
 
 
-_VPC_FILTERS = {
+_VPC_FILTERS: dict[str, Callable[[Any], tuple[str | None, ...]]] = {
     "vpc-id": lambda it: (it.id,),
     "isDefault": lambda it: ("true",),
     "is-default": lambda it: ("true",),
@@ -68,10 +76,11 @@ _VPC_FILTERS = {
     "cidr": lambda it: (it.cidr,),
     "owner-id": lambda it: (it.owner_id,),
 }
-_SUBNET_FILTERS = {
+_SUBNET_FILTERS: dict[str, Callable[[Any], tuple[str | None, ...]]] = {
     "subnet-id": lambda it: (it.id,),
     "vpc-id": lambda it: (it.vpc_id,),
     "availability-zone": lambda it: (it.zone,),
+    "availabilityZone": lambda it: (it.zone,),
     "default-for-az": lambda it: ("true",),
     "defaultForAz": lambda it: ("true",),
     "state": lambda it: (it.state,),

@@ -8,20 +8,21 @@ from euca_rpc.types import VmType, ZoneStatus
 
 from ..filters import matching
 from ..messages import places as m
+from ..messages.networks import vpc_id
 from ..paging import checked
 from .asked import Asked, dry
-from .networks import vpc_id
 
 VERBOSE = "verbose"  # what the original tools send as a zone name
 
 
 def describe_zones(asked: Asked, request: m.DescribeAvailabilityZones) -> m.DescribeAvailabilityZonesAnswer:
     test = matching(request.filters, _ZONE_FILTERS)
-    dry(request.dry_run)
     names = [name for name in request.zone_names if name != VERBOSE]
     verbose = len(names) < len(request.zone_names) and asked.caller.is_admin
     items: list[m.ZoneItem] = []
-    for zone in asked.core.zones.describe(asked.caller, names):
+    zones = asked.core.zones.describe(asked.caller, names)
+    dry(request.dry_run)
+    for zone in zones:
         item = _zone_item(zone, asked.ground.settings.region)
         if test(item):
             items.append(item)
@@ -72,20 +73,20 @@ def describe_regions(asked: Asked, request: m.DescribeRegions) -> m.DescribeRegi
         request.filters,
         {"region-name": lambda it: (it.region_name,), "endpoint": lambda it: (it.region_endpoint,)},
     )
-    dry(request.dry_run)
     for name in request.region_names:
         if name != region.region_name:
             raise EucaError(
                 "parameter_invalid", f"There is no region {name[:100]!r} here, only {region.region_name!r}."
             )
+    dry(request.dry_run)
     return m.DescribeRegionsAnswer((region,) if test(region) else ())
 
 
 def describe_types(asked: Asked, request: m.DescribeInstanceTypes) -> m.DescribeInstanceTypesAnswer:
     checked(request.max_results, request.next_token, request.instance_types)
     test = matching(request.filters, _TYPE_FILTERS)
-    dry(request.dry_run)
     kinds = [it for it in asked.core.types.describe(asked.caller, request.instance_types) if test(it)]
+    dry(request.dry_run)
     question = ("types", asked.caller.account_id, request.filters)
     rows, token = asked.ground.pager.page(
         kinds, lambda it: (it.position, it.name), question, request.max_results, request.next_token
@@ -118,11 +119,46 @@ _TYPE_FILTERS = {
 }
 
 
+def describe_offerings(
+    asked: Asked, request: m.DescribeInstanceTypeOfferings
+) -> m.DescribeInstanceTypeOfferingsAnswer:
+    """A zone offers the types of which its nodes, were they empty, could hold one."""
+    checked(request.max_results, request.next_token, ())
+    test = matching(request.filters, _OFFERING_FILTERS)
+    dry(request.dry_run)
+    places: dict[str, set[str]] = {}
+    for zone in asked.core.zones.describe(asked.caller):
+        place = asked.ground.settings.region if request.location_type == "region" else zone.name
+        places.setdefault(place, set()).update(room.vm_type.name for room in zone.rooms if room.total > 0)
+    offered = [
+        m.Offering(kind.name, request.location_type, place)
+        for kind in asked.core.types.describe(asked.caller)
+        for place in sorted(places)
+        if kind.name in places[place]
+    ]
+    found = sorted((it for it in offered if test(it)), key=_offering_place)
+    question = ("offerings", asked.caller.account_id, request.filters, request.location_type)
+    rows, token = asked.ground.pager.page(
+        found, _offering_place, question, request.max_results, request.next_token
+    )
+    return m.DescribeInstanceTypeOfferingsAnswer(tuple(rows), token)
+
+
+def _offering_place(it: m.Offering) -> tuple[str, str]:
+    return it.instance_type, it.location
+
+
+_OFFERING_FILTERS = {
+    "instance-type": lambda it: (it.instance_type,),
+    "location": lambda it: (it.location,),
+}
+
+
 def describe_attributes(
     asked: Asked, request: m.DescribeAccountAttributes
 ) -> m.DescribeAccountAttributesAnswer:
     """Limits are not among them: they are quotas, per account and per user, and the core names one when it refuses."""
-    have = {"supported-platforms": ("VPC",), "default-vpc": (vpc_id(asked.core.cloud_id),)}
+    have = {"supported-platforms": ("VPC",), "default-vpc": (vpc_id(),)}
     for name in request.names:
         if name not in have:
             raise EucaError(

@@ -9,6 +9,7 @@ from euca_rpc.types import InstanceStatus, Reservation
 
 from ..filters import matching
 from ..messages import shown as m
+from ..messages.networks import subnet_id, vpc_id
 from ..paging import checked
 from .asked import Asked, dry, instance_ids
 
@@ -18,10 +19,12 @@ Row = tuple[Reservation, InstanceStatus]
 def describe(asked: Asked, request: m.DescribeInstances) -> m.DescribeInstancesAnswer:
     ids = instance_ids(request.ids)
     checked(request.max_results, request.next_token, ids)
-    test = matching(request.filters, _FILTERS)
-    dry(request.dry_run)
+    test = matching(request.filters, _FILTERS, _tags)
     reservations: Iterable[tuple[Reservation, tuple[InstanceStatus, ...]]]
     reservations = asked.core.instances.describe(asked.caller, ids)
+    if request.dry_run:
+        list(reservations)  # refuses what is not there
+        dry(True)
     token = None
     if request.filters or request.max_results is not None or request.next_token is not None:
         rows = [(held, one) for held, inside in reservations for one in inside if test((held, one))]
@@ -76,10 +79,17 @@ _FILTERS: dict[str, Callable[[Row], Iterable[str | None]]] = {
     "reason": lambda row: (row[1].instance.reason,),
     "reservation-id": lambda row: (row[0].id,),
     "root-device-type": lambda row: ("instance-store",),
+    "subnet-id": lambda row: (subnet_id(row[1].instance.zone),),
+    "network-interface.subnet-id": lambda row: (subnet_id(row[1].instance.zone),),
+    "vpc-id": lambda row: (vpc_id(),),
     "state-reason-code": lambda row: (row[1].instance.reason_code or None,),
     "state-reason-message": lambda row: (row[1].instance.reason or None,),
     "virtualization-type": lambda row: ("hvm",),
 }
+
+
+def _tags(row: Row) -> tuple[tuple[str, str], ...]:
+    return row[1].tags
 
 
 def _shown_token(one: InstanceStatus) -> str | None:
@@ -92,11 +102,12 @@ def describe_status(asked: Asked, request: m.DescribeInstanceStatus) -> m.Descri
     """Running ones, or all if asked for: can the machine's node be reached?"""
     ids = instance_ids(request.ids)
     checked(request.max_results, request.next_token, ids)
-    test = matching(request.filters, _STATUS_FILTERS)
+    test = matching(request.filters, _STATUS_FILTERS, _tags)
+    found = list(asked.core.instances.describe(asked.caller, ids))
     dry(request.dry_run)
     rows = [
         (held, one)
-        for held, inside in asked.core.instances.describe(asked.caller, ids)
+        for held, inside in found
         for one in inside
         if (request.include_all or one.state == "running") and test((held, one))
     ]
