@@ -135,7 +135,7 @@ class Endpoint:
         now = self.core.clock.wall()
         signed = wssecurity.verify(request.body, self.core.credentials.by_certificate, now)
         trail.access_key = f"x509:{hashlib.sha256(signed.certificate).hexdigest()[:16]}"
-        if not self.replays.take(signed.signature, signed.expires, now):
+        if not self.replays.take(signed.signature, signed.created, signed.expires, now):
             raise wssecurity.refusal("the signature was used before")
         self.limits.take(signed.caller.user_id, self.core.clock.monotonic())
         version, name = soap.asked_for(signed.element)

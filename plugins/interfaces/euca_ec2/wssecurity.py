@@ -75,6 +75,7 @@ class Signed:
     caller: Caller
     certificate: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+    created: Micros
     expires: Micros
 
 
@@ -103,8 +104,8 @@ def _verified(message: bytes, by_certificate: ByCertificate, now: Micros) -> Sig
     covers(parts, [referenced(reference, ids) for reference in parts.references])
     signature = _base64(parts.value)
     signed_by(certificate, parts.info, signature)
-    expires = in_time(parts.created, parts.expires, now)
-    return Signed(element, caller, certificate, signature, expires)
+    created, expires = in_time(parts.created, parts.expires, now)
+    return Signed(element, caller, certificate, signature, created, expires)
 
 
 # ------------------------------------------------------------------------------------------------- one tree
@@ -276,7 +277,11 @@ def canonical(element: Element, method: Element) -> bytes:
         prefixes = inclusive.get("PrefixList", "").split()
     try:
         return etree.tostring(
-            element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=prefixes or None
+            element,
+            method="c14n",
+            exclusive=True,
+            with_comments=False,
+            inclusive_ns_prefixes=prefixes or None,
         )
     except etree.C14NError:  # namespaces that are relative addresses have no canonical form
         raise Refused(f"no canonical form of {_local(element)}") from None
@@ -310,8 +315,8 @@ def _public_key(certificate: bytes) -> RSAPublicKey:
 
 
 # ------------------------------------------------------------------------------------------------------ time
-def in_time(created: str, expires: str, now: Micros) -> Micros:
-    """Until when the message is good, if it is good now."""
+def in_time(created: str, expires: str, now: Micros) -> tuple[Micros, Micros]:
+    """From when to when the message is good, if it is good now."""
     try:
         begin, end = moment_of(created), moment_of(expires)
     except EucaError:
@@ -322,7 +327,7 @@ def in_time(created: str, expires: str, now: Micros) -> Micros:
         raise Refused(f"expired at {expires}")
     if not 0 < end - begin <= LIFETIME:
         raise Refused(f"a lifetime from {created} to {expires}")
-    return end
+    return begin, end
 
 
 # ------------------------------------------------------------------------------------------------------ texts

@@ -364,7 +364,7 @@ def no_signature_is_no_failure(patch):
         caller = by_certificate(w._base64(token.text)) if token is not None else None
         if caller is None:
             _refuse()
-        return w.Signed(root[-1][0], caller, b"", message, now + HOUR)
+        return w.Signed(root[-1][0], caller, b"", message, now, now + HOUR)
 
     patch.setattr(w, "_verified", verified)
 
@@ -383,7 +383,7 @@ def _time(check):
             begin, end = w.moment_of(created), w.moment_of(expires)
         except Exception:
             raise w.Refused("a moment") from None
-        return end if check(begin, end, now) else _refuse()
+        return (begin, end) if check(begin, end, now) else _refuse()
 
     return patched(w, "in_time", in_time)
 
@@ -408,20 +408,24 @@ def a_moment_that_cannot_be_read_is_now(patch):
             except Exception as error:
                 if isinstance(error, w.Refused):
                     raise
-        return now + HOUR
+        return now, now + HOUR
 
     patch.setattr(w, "in_time", in_time)
 
 
 # ---------------------------------------------------------------------------------------------------------- replay
 WEAKNESSES["signatures_are_not_remembered"] = patched(replay.Replays, "take", lambda *_: True)
-WEAKNESSES["signatures_are_forgotten_at_a_restart"] = patched(replay.Replays, "_read", lambda self: {})
+WEAKNESSES["signatures_are_forgotten_at_a_restart"] = patched(replay.Replays, "_read", lambda self: None)
 
 
 @weakness
 def signatures_expire_at_once(patch):
     take = replay.Replays.take
-    patch.setattr(replay.Replays, "take", lambda self, it, expires, now: take(self, it, expires // 1000, now))
+    patch.setattr(
+        replay.Replays,
+        "take",
+        lambda self, it, created, expires, now: take(self, it, created, expires // 1000, now),
+    )
 
 
 def _remembered(pattern):
