@@ -24,6 +24,9 @@ ROOMY = """\
 [defaults]
 account_instances = -1
 
+[interface.ec2]
+rate = 0
+
 [node]
 cores = 640
 memory_mb = 131072
