@@ -299,12 +299,12 @@ def pinned_cloud():
 
 
 @pytest.fixture
-def serve(cloud):
+def serve(cloud, tmp_path):
     """Starts the interface with settings; stopped at the end."""
     running = []
 
     def start(**settings):
-        interface = euca_interface(cloud.core(), {"port": 0, **settings})
+        interface = euca_interface(cloud.core(), {"port": 0, "state_directory": str(tmp_path / "ec2"), **settings})
         interface.start()
         running.append(interface)
         return interface
