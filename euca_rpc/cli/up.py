@@ -33,6 +33,7 @@ from euca_rpc.daemons import log as logs
 from euca_rpc.daemons import pids
 from euca_rpc.daemons.frame import rotation
 from euca_rpc.daemons.programs import (
+    check_host,
     check_ports,
     controllers,
     euca,
@@ -49,6 +50,12 @@ from euca_rpc.wire.enrol import enrol
 log = logging.getLogger(__name__)
 
 SUPERVISOR = "up"
+RUNS = (
+    "What runs the machines. auto: KVM if a guest really runs under it, else QEMU. kvm, qemu, xen: that one; all of these "
+    "need root. test: libvirt's test driver, simulated: our own; nothing really runs with these two, they need no root "
+    "and take hundreds of nodes on one machine. With test a node that ends has lost power; simulated machines live on "
+    "in a file."
+)
 NAMESERVER_WAIT = 3.0  # seconds
 DOWN_GRACE = HOST_GRACE + 10.0
 
@@ -57,7 +64,8 @@ DOWN_GRACE = HOST_GRACE + 10.0
 @contextlib.contextmanager
 def only_one(config: Config) -> Iterator[None]:
     """The lock ends with the process, however it ends."""
-    config.run.mkdir(parents=True, exist_ok=True)
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config.run.mkdir(exist_ok=True, mode=0o700)
     with open(config.run / "up.lock", "w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,12 +158,13 @@ def clear_leftovers(config: Config, kept: frozenset[str] = frozenset()) -> dict[
     cls=Command,
     help="Start a whole cloud on this machine: what `euca init` makes if it is missing, then each daemon as a process "
     "of its own, started again when it dies. What the options say is remembered in HOME/euca.toml.",
-    examples="euca up --home ~/cloud --zones 2 --detach\neuca up --zones east,west --nodes 3 --hypervisor simulated",
+    examples="euca up --home ~/cloud --zones 2 --detach\neuca up --zones east,west --nodes 3 --hypervisor simulated\n"
+    "euca up --nodes 40 --hypervisor test",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The base port (EC2); all others lie above it.")
 @click.option("--zones", help="How many, or their names: 2, or east,west.")
 @click.option("--nodes", type=click.IntRange(0), help="How many in each zone.")
-@click.option("--hypervisor", type=click.Choice(configuration.HYPERVISORS), help="What runs the machines.")
+@click.option("--hypervisor", type=click.Choice(configuration.HYPERVISORS), help=RUNS)
 @click.option("--address-pool", metavar="NET", help="Machines' public addresses, within 127.0.0.0/8.")
 @click.option("--detach", is_flag=True, help="Return when the cloud is ready.")
 @click.option("--supervise", "only_supervise", is_flag=True, hidden=True)
@@ -185,6 +194,7 @@ def up(
     config = one.config(flags)
     if pids.living(config.run / f"{SUPERVISOR}.pid"):
         raise already_up(config)
+    check_host(config)
     with only_one(config):
         kept = running_on(config)
         clear_leftovers(config, kept)  # of a supervisor that was killed; they hold the ports

@@ -7,6 +7,7 @@ namespaces, so that nothing of the machine's own libvirt is touched and all is g
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from euca_rpc import config as configuration
 from euca_rpc.config import Config
 from euca_rpc.daemons.supervisor import HOST_GRACE, Program
 from euca_rpc.errors import EucaError
-from euca_rpc.host.libvirtd import LibvirtHost
+from euca_rpc.host.libvirtd import PROGRAMS, LibvirtHost
 from euca_rpc.node.virtualisation import choose_virtualisation
 
 
@@ -74,6 +75,29 @@ def running_on(config: Config) -> frozenset[str]:
 
 def real_guests(config: Config) -> bool:
     return config.node.hypervisor in ("auto", "kvm", "qemu", "xen")
+
+
+def check_host(config: Config) -> None:
+    """Before anything is made: what real machines need and this user or machine has not."""
+    if not real_guests(config):
+        return
+    kind = config.node.hypervisor
+    instead = "To try the cloud without real machines: euca up --hypervisor simulated"
+    if os.geteuid() != 0:
+        raise EucaError(
+            "unsupported",
+            f"Real machines (hypervisor {kind!r}) need root here, and this is user {os.geteuid()}: every host is a mount "
+            "and PID namespace with a libvirtd of its own, and machines answer on port 22. Run it again with sudo. "
+            f"{instead}",
+        )
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    lacking = {name: package for name, package in PROGRAMS.items() if not shutil.which(name, path=path)}
+    if lacking:
+        raise EucaError(
+            "unsupported",
+            f"Real machines (hypervisor {kind!r}) need {', '.join(sorted(lacking))}, missing here: apt-get install "
+            f"{' '.join(sorted(set(lacking.values())))}. {instead}",
+        )
 
 
 def check_ports(config: Config, kept: frozenset[str] = frozenset()) -> None:
