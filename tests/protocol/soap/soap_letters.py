@@ -10,13 +10,14 @@ import datetime
 import hashlib
 import hmac
 import re
+import time
 from copy import deepcopy
 from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 from lxml import etree
 
@@ -41,9 +42,13 @@ HASHES = {
 
 
 class Identity:
-    """A key and a certificate that it signed itself."""
+    """A key and a certificate: made here and signed by itself, or from the two files that a user is given."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, key_pem: bytes = b"", certificate_pem: bytes = b"") -> None:
+        if key_pem:
+            self.key = load_pem_private_key(key_pem, None)
+            self.der = x509.load_pem_x509_certificate(certificate_pem).public_bytes(Encoding.DER)
+            return
         self.key = rsa.generate_private_key(65537, 2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         begin = datetime.datetime(2023, 1, 1, tzinfo=datetime.UTC)
@@ -200,6 +205,22 @@ def compose(
         f'<s:Body wsu:Id="B-1">{operation}</s:Body></s:Envelope>'
     )
     return Letter(text.encode()).resign(by)
+
+
+class Signing:
+    """zeep's plugin for WS-Security: the Body that zeep made, in an envelope that we sign."""
+
+    def __init__(self, by: Identity) -> None:
+        self.by = by
+
+    def apply(self, envelope, headers):
+        it = compose(self.by, "<x/>", time.time())
+        it.body.remove(it.body[0])
+        it.body.extend(list(envelope.find("{*}Body")))
+        return Letter(it.bytes()).resign(self.by).root, headers
+
+    def verify(self, envelope):
+        return envelope
 
 
 def create_key(name: str, version: str = "2008-02-01") -> str:

@@ -72,7 +72,7 @@ class Scene:
         self.endpoint = self._open()
 
     def _open(self) -> Endpoint:
-        return Endpoint(core_of(self.cloud), Ec2Settings(state_directory=str(self.state)))
+        return Endpoint(core_of(self.cloud), Ec2Settings(state_directory=str(self.state), rate=0.0))
 
     def restart(self) -> None:
         self.endpoint.close()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import time
 
 import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
-from soap_letters import Letter, compose, identity
+from soap_letters import Signing, identity
 from soap_scene import SHARED, core_of, fake
 
 from euca_ec2 import euca_interface
@@ -20,23 +19,6 @@ zeep = pytest.importorskip("zeep")
 WSDLS = SHARED / "wsdl"
 if not WSDLS.is_dir():
     pytest.skip("the shared WSDLs are not beside this checkout", allow_module_level=True)
-
-
-class Signing:
-    """zeep's plugin for WS-Security: the envelope that zeep made, signed by us."""
-
-    def __init__(self, by) -> None:
-        self.by = by
-
-    def apply(self, envelope, headers):
-        body = envelope.find("{*}Body")
-        it = compose(self.by, "<x/>", time.time())
-        it.body.remove(it.body[0])
-        it.body.extend(list(body))
-        return Letter(it.bytes()).resign(self.by).root, headers
-
-    def verify(self, envelope):
-        return envelope
 
 
 @pytest.fixture
