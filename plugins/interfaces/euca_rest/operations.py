@@ -1,0 +1,262 @@
+"""What each request does: the core's nouns asked, their values shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as NoAnswer
+from dataclasses import dataclass
+from typing import Any
+
+from euca_rpc.clock import iso
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import INSTANCE, KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resource_id
+from euca_rpc.nouns import Core
+from euca_rpc.types import Caller, InstanceStatus, LaunchRequest
+
+from . import bodies as b
+from .paging import page
+from .settings import RestSettings
+from .tokens import Bearers, Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all requests share."""
+
+    core: Core
+    settings: RestSettings
+    bearers: Bearers
+    pages: Signer
+    consoles: threading.BoundedSemaphore
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, checked."""
+
+    ground: Ground
+    caller: Caller | None  # None: the request needs no token
+    path: Mapping[str, str]
+    query: Any = None
+    body: Any = None
+    idempotency_key: str | None = None
+
+    @property
+    def core(self) -> Core:
+        return self.ground.core
+
+    @property
+    def by(self) -> Caller:
+        if self.caller is None:
+            raise EucaError("auth_failure", "This request needs a token.")
+        return self.caller
+
+
+# ----------------------------------------------------------------------------------------------------- tokens
+def new_token(asked: Asked) -> b.Token:
+    body: b.NewToken = asked.body
+    token, until = asked.ground.bearers.issue(body.access_key_id, body.secret)
+    return b.Token(token, "Bearer", iso(until))
+
+
+# ----------------------------------------------------------------------------------- zones, types, images, keys
+def zones(asked: Asked) -> b.Zones:
+    rows = sorted(asked.core.zones.describe(asked.by), key=lambda it: it.name)
+    found, after = _page(asked, "zones", rows, lambda it: (it.name,))
+    return b.Zones(tuple(map(b.zone, found)), after)
+
+
+def zone(asked: Asked) -> b.Zone:
+    (found,) = asked.core.zones.describe(asked.by, [asked.path["name"]])
+    return b.zone(found)
+
+
+def vm_types(asked: Asked) -> b.Types:
+    rows = sorted(asked.core.types.describe(asked.by), key=lambda it: (it.position, it.name))
+    found, after = _page(asked, "types", rows, lambda it: (it.position, it.name))
+    return b.Types(tuple(map(b.vm_type, found)), after)
+
+
+def vm_type(asked: Asked) -> b.Type:
+    (found,) = asked.core.types.describe(asked.by, [asked.path["name"]])
+    return b.vm_type(found)
+
+
+def images(asked: Asked) -> b.Images:
+    query: b.ImageFilter = asked.query
+    rows = sorted(
+        (
+            it
+            for it in asked.core.images.describe(asked.by)
+            if _among(it.kind, query.kind) and _among(it.architecture, query.architecture)
+        ),
+        key=lambda it: it.id,
+    )
+    found, after = _page(asked, "images", rows, lambda it: (it.id,))
+    return b.Images(tuple(map(b.image, found)), after)
+
+
+def image(asked: Asked) -> b.Image:
+    id = _id(asked.path["id"], MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE)
+    (found,) = asked.core.images.describe(asked.by, [id])
+    return b.image(found)
+
+
+def keys(asked: Asked) -> b.Keys:
+    rows = sorted(asked.core.keys.describe(asked.by), key=lambda it: (it.name, it.id))
+    found, after = _page(asked, "keys", rows, lambda it: (it.name, it.id))
+    return b.Keys(tuple(map(b.key, found)), after)
+
+
+def key(asked: Asked) -> b.Key:
+    found = asked.core.keys.describe(asked.by, [asked.path["name"]])
+    return b.key(found[0])
+
+
+def new_key(asked: Asked) -> b.MadeKey:
+    body: b.NewKey = asked.body
+    if body.public_key is not None:
+        return b.made_key(asked.core.keys.import_(asked.by, body.name, body.public_key.encode()), None)
+    return b.made_key(*asked.core.keys.create(asked.by, body.name, body.type))
+
+
+def delete_key(asked: Asked) -> None:
+    name = asked.path["name"]
+    if not asked.core.keys.delete(asked.by, name):
+        raise EucaError("key_not_found", f"The key pair {name[:100]!r} does not exist.")
+
+
+# -------------------------------------------------------------------------------------------------- instances
+def launch(asked: Asked) -> b.Launched:
+    body: b.NewInstances = asked.body
+    least = body.count if body.min_count is None else body.min_count
+    if least > body.count:
+        raise EucaError(
+            "parameter_conflict", f"body.min_count is {least} and body.count {body.count}; it cannot be more."
+        )
+    made = asked.core.instances.launch(
+        asked.by,
+        LaunchRequest(
+            image_id=_id(body.image_id, MACHINE_IMAGE),
+            min_count=least,
+            max_count=body.count,
+            vm_type=body.type,
+            key_name=body.key_name,
+            zone=body.zone,
+            kernel_id=_id(body.kernel_id, KERNEL_IMAGE) if body.kernel_id else None,
+            ramdisk_id=_id(body.ramdisk_id, RAMDISK_IMAGE) if body.ramdisk_id else None,
+            user_data=body.user_data,
+            client_token=asked.idempotency_key,
+            shutdown_behavior=body.shutdown_behavior,
+            service_class=body.service_class,
+            # in one order: the same JSON object may be written in many
+            hints=tuple(sorted(body.hints.items())),
+            tags=tuple(sorted(body.tags.items())),
+        ),
+    )
+    return b.Launched(made.reservation.id, tuple(map(b.instance, made.instances)))
+
+
+def instances(asked: Asked) -> b.Instances:
+    query: b.InstanceFilter = asked.query
+    rows = (
+        (reservation, status)
+        for reservation, statuses in asked.core.instances.describe(asked.by)
+        for status in statuses
+        if _fits(status, query)
+    )
+    found, after = _page(
+        asked, "instances", rows, lambda row: (row[0].created_at, row[0].id, row[1].instance.launch_index)
+    )
+    return b.Instances(tuple(b.instance(status) for _, status in found), after)
+
+
+def instance(asked: Asked) -> b.Instance:
+    return _instance(asked, _id(asked.path["id"], INSTANCE))
+
+
+def terminate(asked: Asked) -> b.Instance:
+    return _after(asked, asked.core.instances.terminate)
+
+
+def stop(asked: Asked) -> b.Instance:
+    return _after(asked, asked.core.instances.stop)
+
+
+def start(asked: Asked) -> b.Instance:
+    return _after(asked, asked.core.instances.start)
+
+
+def reboot(asked: Asked) -> b.Instance:
+    return _after(asked, asked.core.instances.reboot)
+
+
+def console(asked: Asked) -> b.Console:
+    """The only request that waits for a node.  A few may wait at a time, so that a silent node holds up nobody else."""
+    id, ground = _id(asked.path["id"], INSTANCE), asked.ground
+    if not ground.consoles.acquire(blocking=False):
+        raise EucaError(
+            "throttled", "Too many console requests are waiting for nodes just now; try again in a moment."
+        )
+    try:
+        future = asked.core.instances.console(asked.by, id)
+        try:
+            shown = future.result(ground.settings.console_seconds)
+        except (NoAnswer, CancelledError):
+            future.cancel()
+            raise EucaError(
+                "unreachable",
+                f"The node of instance {id} did not give its console within {ground.settings.console_seconds:g} s; try again.",
+            ) from None
+    finally:
+        ground.consoles.release()
+    return b.Console(shown.instance_id, iso(shown.at), shown.text.decode("utf-8", "replace"))
+
+
+def _instance(asked: Asked, id: str) -> b.Instance:
+    ((_, (status,)),) = asked.core.instances.describe(asked.by, [id])
+    return b.instance(status)
+
+
+def _after(asked: Asked, verb: Callable[[Caller, list[str]], object]) -> b.Instance:
+    id = _id(asked.path["id"], INSTANCE)
+    verb(asked.by, [id])
+    return _instance(asked, id)
+
+
+def _fits(status: InstanceStatus, query: b.InstanceFilter) -> bool:
+    it = status.instance
+    return (
+        _among(status.state, query.state)
+        and _among(it.vm_type, query.type)
+        and _among(it.zone, query.zone)
+        and _among(it.image_id, query.image_id)
+        and _among(it.key_name, query.key_name)
+        and _among(it.reservation_id, query.reservation_id)
+        and (
+            not query.tag
+            or any(tag in (name, f"{name}={value}") for name, value in status.tags for tag in query.tag)
+        )
+    )
+
+
+def _among(value: str | None, wanted: tuple[str, ...]) -> bool:
+    return not wanted or value in wanted
+
+
+def _page(
+    asked: Asked, what: str, rows: Any, place_of: Callable[[Any], tuple[Any, ...]]
+) -> tuple[list[Any], str | None]:
+    return page(rows, place_of, asked.ground.pages, [what, asked.by.user_id], asked.query)
+
+
+def _id(text: str, *prefixes: str) -> str:
+    found = parse_resource_id(text, *prefixes)
+    if found is None:
+        raise EucaError(
+            "id_malformed",
+            f"{text[:60]!a} is no id of this kind: {' or '.join(prefixes)} and eight hexadecimal digits are needed.",
+        )
+    return found
