@@ -46,7 +46,7 @@ SSH_OPTIONS = {
     "StrictHostKeyChecking": "no",
     "UserKnownHostsFile": "/dev/null",
     "LogLevel": "ERROR",
-    "ConnectTimeout": "10",
+    "ConnectTimeout": "4",  # QEMU accepts at once also while the guest boots: try again soon
     "BatchMode": "yes",
     "IdentitiesOnly": "yes",
 }

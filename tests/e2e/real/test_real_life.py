@@ -58,12 +58,13 @@ def test_the_console_shows_the_boot_and_nothing_of_it_reaches_the_administrators
 
 
 def test_reboot_boots_the_same_disk_again_in_the_same_process(real: Any, two: list[Any]) -> None:
-    before, qemus = [guest.up() for guest in two], real.qemus()
-    real.client().reboot_instances(InstanceIds=[guest.id for guest in two])
-    after = [guest.again(life) for guest, life in zip(two, before, strict=True)]
-    assert [life.written for life in after] == [f"of {guest.id}" for guest in two]
+    guest, qemus = two[0], real.qemus()
+    before = guest.up()
+    real.client().reboot_instances(InstanceIds=[guest.id])
+    assert guest.again(before).written == f"of {guest.id}"
     assert real.qemus() == qemus
-    assert [guest.run("cat /root/runs") for guest in two] == ["again"] * 2, "user data runs once per instance"
+    assert real.booted(guest.id) == 1
+    assert guest.run("cat /root/runs") == "again", "user data runs once per instance"
 
 
 def test_stop_and_start_keep_the_disk_and_the_addresses(real: Any, two: list[Any]) -> None:
@@ -83,7 +84,6 @@ def test_stop_and_start_keep_the_disk_and_the_addresses(real: Any, two: list[Any
 
 
 def test_power_off_from_inside_follows_the_shutdown_behavior(real: Any, two: list[Any]) -> None:
-    lives = [guest.up() for guest in two]
     for guest in two:
         guest.run("(sleep 1; poweroff) > /dev/null 2>&1 &")
     ends, stays = two
@@ -94,8 +94,6 @@ def test_power_off_from_inside_follows_the_shutdown_behavior(real: Any, two: lis
     assert not {ends.id, stays.id} & set(real.qemus())
     eventually("nothing of the terminated one is left", lambda: not real.traces(ends.id), 10.0)
     assert real.traces(stays.id)
-    real.client().start_instances(InstanceIds=[stays.id])
-    assert stays.again(lives[1]).written == f"of {stays.id}"
 
 
 def test_terminate_removes_disk_and_domain(real: Any, two: list[Any]) -> None:
