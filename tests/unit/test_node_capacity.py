@@ -122,3 +122,22 @@ def test_auto_chooses_within_ten_seconds_and_remembers(tmp_path: Path) -> None:
 def test_a_guest_that_hangs_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(virtualisation, "BOOT_SECTOR", b"\xeb\xfe".ljust(510, b"\0") + b"\x55\xaa")  # jmp $
     assert not virtualisation.guest_runs("tcg", 1.0)
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_auto_takes_tcg_where_kvm_is_there_and_hangs_its_guests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device may be opened and QEMU starts under it; the guest never gets anywhere."""
+    real = shutil.which("qemu-system-x86_64")
+    (tmp_path / "bin").mkdir()
+    hanging = tmp_path / "bin" / "qemu-system-x86_64"
+    hanging.write_text(f'#!/bin/sh\ncase "$*" in *"-accel kvm"*) exec sleep 60 ;; esac\nexec {real} "$@"\n')
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path == "/dev/kvm" or access(path, mode))
+    began = time.monotonic()
+    assert virtualisation.choose_virtualisation("qemu:///system", tmp_path) == "qemu"
+    assert virtualisation.TRY <= time.monotonic() - began < 10
+    assert virtualisation.choose_virtualisation("qemu:///system", tmp_path) == "qemu"
