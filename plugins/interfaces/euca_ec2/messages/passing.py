@@ -38,8 +38,8 @@ class DescribeVolumesAnswer:
 @dataclass(frozen=True, slots=True)
 class DescribeSnapshots:
     ids: tuple[str, ...] = param("SnapshotId", TEXTS, soap="snapshotSet/snapshotId")
-    owners: tuple[str, ...] = param("Owner", TEXTS, soap="ownersSet/owner")
-    restorable_by: tuple[str, ...] = param("RestorableBy", TEXTS, soap="restorableBySet/user")
+    owners: tuple[str, ...] = param("Owner", TEXTS, soap="ownersSet/owner", ignored=True)
+    restorable_by: tuple[str, ...] = param("RestorableBy", TEXTS, soap="restorableBySet/user", ignored=True)
     filters: tuple[Filter, ...] = param("Filter", FILTERS, soap="filterSet")
     max_results: int | None = param("MaxResults", INTEGER, None)
     next_token: str | None = param("NextToken", default=None)
