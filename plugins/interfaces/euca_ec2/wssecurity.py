@@ -1,6 +1,6 @@
 """Who signed this SOAP message, and which element of it may be executed?
 
-    bytes ─► one tree ─► ids ─► parts in their places ─► caller ─► what is referenced ─► digests ─► signature ─► time
+    bytes ─► one tree ─► ids ─► parts in their places ─► caller ─► signature ─► what is referenced ─► digests ─► time
                                                                                                          │
                                        Signed(the Body's child, caller, certificate, signature) ◄────────┘
 
@@ -43,6 +43,11 @@ LIFETIME: Micros = 10 * MINUTE  # from Created to Expires; the tools say 5 minut
 MOST_BYTES = 256 * 1024
 MOST_TAGS = 16_000  # opening and closing; a request that names 1,000 instances has 4,000
 DEPTH = 24
+# libxml2 and lxml look through these one by one, some of them for each element: many of them would cost seconds.
+MOST_ATTRIBUTES = 16  # of one element
+MOST_NAMESPACES = 64  # declared around what is signed
+MOST_PREFIXES = 32  # of one InclusiveNamespaces
+MOST_REFERENCES = 3  # Body, Timestamp, token
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 DS = "{http://www.w3.org/2000/09/xmldsig#}"
@@ -101,9 +106,9 @@ def _verified(message: bytes, by_certificate: ByCertificate, now: Micros) -> Sig
     parts = placed(envelope)
     element = payload(parts.body)
     certificate, caller = proven_by(parts, ids, by_certificate)
-    covers(parts, [referenced(reference, ids) for reference in parts.references])
     signature = _base64(parts.value)
-    signed_by(certificate, parts.info, signature)
+    signed_by(certificate, parts.info, signature)  # from here on, costs are the owner's own doing
+    covers(parts, [referenced(reference, ids) for reference in parts.references])
     created, expires = in_time(parts.created, parts.expires, now)
     return Signed(element, caller, certificate, signature, created, expires)
 
@@ -149,6 +154,8 @@ def unique_ids(envelope: Element) -> dict[str, Element]:
     for element in envelope.iter():
         if not isinstance(element.tag, str):
             raise Refused("a comment, an entity or a processing instruction")
+        if len(element.attrib) > MOST_ATTRIBUTES:
+            raise Refused(f"too many attributes of {_local(element)}")
         for name, value in element.attrib.items():
             if name.rpartition("}")[2].lower() == "id":
                 if value in ids:
@@ -182,7 +189,11 @@ def placed(envelope: Element) -> Parts:
     )
     created, expires = children(stamp, WSU + "Created", WSU + "Expires")
     info, value, key_info = children(signature, DS + "SignedInfo", DS + "SignatureValue", DS + "KeyInfo")
+    if len(signature.nsmap) > MOST_NAMESPACES:
+        raise Refused("too many namespaces around the signature")
     references = list(info)[2:]
+    if len(references) > MOST_REFERENCES:
+        raise Refused("too many references")
     children(
         info, DS + "CanonicalizationMethod", DS + "SignatureMethod", *[DS + "Reference"] * len(references)
     )
@@ -275,6 +286,8 @@ def canonical(element: Element, method: Element) -> bytes:
         (inclusive,) = children(method, f"{{{EXCLUSIVE}}}InclusiveNamespaces")
         children(inclusive)
         prefixes = inclusive.get("PrefixList", "").split()
+        if len(prefixes) > MOST_PREFIXES:
+            raise Refused("too many prefixes")
     try:
         return etree.tostring(
             element,

@@ -1096,6 +1096,37 @@ def white_space_without_end(scene):
     return it.bytes()
 
 
+@forgery
+def attributes_without_end(scene):
+    it = scene.letter()
+    for number in range(20):
+        it.header.set(f"a{number}", "")
+    return it.bytes()
+
+
+def namespaces(count):
+    return " ".join(f'xmlns:a{number}="urn:{number}"' for number in range(count)).encode()
+
+
+@forgery
+def namespaces_without_end(scene):
+    return re.sub(rb"(<[\w-]+:Envelope)", rb"\1 " + namespaces(100), scene.genuine.message, count=1)
+
+
+@crafted
+def prefixes_without_end(scene):
+    prefixes = " ".join(f"a{number}" for number in range(40))
+    return compose(scene.genuine.owner, create_key("mine"), scene.now, prefixes=prefixes).bytes()
+
+
+@crafted
+def references_without_end(scene):
+    it = scene.letter()
+    for _ in range(100):
+        it.info.append(deepcopy(it.references[0]))
+    return it.resign(scene.genuine.owner).bytes()
+
+
 def operation(text):
     def make(scene):
         return compose(scene.genuine.owner, text, scene.now).bytes()

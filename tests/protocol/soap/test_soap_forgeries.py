@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
+from copy import deepcopy
 
 import pytest
-from soap_forgeries import FORGERIES, SKEW
+from soap_forgeries import FORGERIES, SKEW, namespaces
 from soap_letters import SHA256, compose, create_key
 from soap_scene import genuine, sources
 
@@ -104,8 +106,6 @@ def test_what_clients_may_do(method, prefixes, order, scenes):
 
 
 def test_the_token_may_be_signed_too(scenes):
-    from copy import deepcopy
-
     scene = scenes(genuine("own"))
     it = scene.letter()
     extra = deepcopy(it.references[0])
@@ -119,3 +119,40 @@ def test_the_reason_is_for_the_log_only(scenes, caplog):
     scene.send(FORGERIES["two_bodies_with_one_id_evil_first"][0](scene))
     assert "the id 'B-1' is given twice" in caplog.text
     assert "x509:" not in caplog.text  # nobody is named who has proven nothing
+
+
+# -------------------------------------------------------------------------------------------- what a refusal costs
+_TAG = rb"(<[\w-]+:Header)"
+COSTLY = {
+    "attributes": lambda m: re.sub(
+        _TAG, rb"\1 " + b" ".join(b'a%d=""' % n for n in range(20_000)), m, count=1
+    ),
+    "namespaces": lambda m: re.sub(_TAG, rb"\1 " + namespaces(8_000), m, count=1),
+    "elements": lambda m: m.replace(b"<e:keyName>", b"<e:keyName>" + b"<e:x/>" * 15_000),
+    "ids": lambda m: m.replace(
+        b"<e:keyName>", b"<e:keyName>" + b"".join(b'<e:x Id="%d"/>' % n for n in range(10_000))
+    ),
+    "prefixes": lambda m: m.replace(
+        b'xml-exc-c14n#"/><ds:SignatureMethod',
+        b'xml-exc-c14n#"><ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="%b"/>'
+        b"</ds:CanonicalizationMethod><ds:SignatureMethod" % b" ".join(b"a%d" % n for n in range(20_000)),
+    ),
+    "references": lambda m: re.sub(rb"(<ds:Reference.*?</ds:Reference>)", rb"\1" * 500, m, count=1),
+    "nothing but text": lambda m: m.replace(b"mine", b"m" * 250_000),
+    "broken tags": lambda m: b"<" * 15_000 + m,
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_a_refusal_is_cheap(kind, scenes):
+    """For who has no key, but knows somebody's certificate; some of these took seconds without the limits."""
+    scene = scenes(genuine("own"))
+    message = COSTLY[kind](scene.genuine.message)
+    assert len(message) > 10_000
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        answer = scene.send(message)
+        took.append(time.thread_time() - began)
+    assert b"Client.AuthFailure" in answer.body
+    assert min(took) < 0.25

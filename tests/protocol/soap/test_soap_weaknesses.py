@@ -73,6 +73,9 @@ def instructions_are_dropped(patch):
 
 WEAKNESSES["no_limit_of_bytes"] = patched(w, "MOST_BYTES", 10**9)
 WEAKNESSES["no_limit_of_tags"] = patched(w, "MOST_TAGS", 10**9)
+WEAKNESSES["no_limit_of_attributes"] = patched(w, "MOST_ATTRIBUTES", 10**9)
+WEAKNESSES["no_limit_of_namespaces"] = patched(w, "MOST_NAMESPACES", 10**9)
+WEAKNESSES["no_limit_of_prefixes"] = patched(w, "MOST_PREFIXES", 10**9)
 WEAKNESSES["no_limit_of_depth"] = patched(w, "_too_deep", lambda root: False)
 
 
@@ -498,6 +501,9 @@ CAUGHT_BY = {
     "no_limit_of_bytes": "white_space_without_end",
     "no_limit_of_tags": "operation_too_wide",
     "no_limit_of_depth": "operation_too_deep",
+    "no_limit_of_attributes": "attributes_without_end",
+    "no_limit_of_namespaces": "namespaces_without_end",
+    "no_limit_of_prefixes": "prefixes_without_end",
     "comments_are_read_over": "comment_in_the_name",
     "the_first_of_two_ids_counts": "same_id_ID_on_key_info",
     "the_last_of_two_ids_counts": "same_id_Id_on_header",
