@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
+import shutil
+import sys
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -31,6 +34,17 @@ from euca_rpc.types import (
     ZoneStatus,
 )
 
+
+def _load(name):
+    """Under importlib mode a test folder is no package and not on the path."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+real = _load("ec2_world")
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 ADMIN = Caller("u-admin", "admin", "111111111111", True)
 ANN = Caller("u-ann", "ann", "222222222222", False)
@@ -341,3 +355,46 @@ def client(request):
         )
 
     return make
+
+
+# ---------------------------------------------------------------------------------------- the real controller
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ec2") / "prepared"
+    path.mkdir()
+    real.prepare(path)
+    return path
+
+
+@pytest.fixture
+def world(prepared, tmp_path):
+    """``world()`` → another copy of the same cloud."""
+    made = []
+
+    def copy():
+        path = tmp_path / f"copy{len(made)}"
+        shutil.copytree(prepared, path)
+        made.append(real.World(path))
+        return made[-1]
+
+    yield copy
+    for it in made:
+        it.close()
+
+
+@pytest.fixture(scope="session")
+def standing(prepared, tmp_path_factory):
+    """A copy for those who only look."""
+    path = tmp_path_factory.mktemp("ec2") / "standing"
+    shutil.copytree(prepared, path)
+    copy = real.World(path)
+    yield copy
+    copy.close()
+
+
+@pytest.fixture
+def twins(world, standing):
+    """Two like clouds, for an action; what only looks may look at one twice."""
+    return lambda action: (
+        (standing, standing) if action.startswith(("Describe", "Get")) else (world(), world())
+    )
