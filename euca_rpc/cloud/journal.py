@@ -1,7 +1,7 @@
 """The one write path.
 
     submit(verb) ─► queue ─► pump: a batch of verbs, each on the view that the ones before it made,
-                                   each in a savepoint; one commit; publish the view; answer everybody
+                                   written together; one commit; publish the view; answer everybody
 
 Nothing is answered, published or sent to a node before the commit that makes it true.  The published view is never
 ahead of the disk and never written elsewhere.  If the commit fails, `broken` is called (a daemon ends its process) and
@@ -16,19 +16,23 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
 from euca_rpc.clock import Clock, Micros
-from euca_rpc.cloud.changes import Outcome
+from euca_rpc.cloud.changes import Change, Outcome
 from euca_rpc.cloud.store import Refused, Store, StoreBroken
 from euca_rpc.cloud.view import View
+from euca_rpc.types import Event
 
 log = logging.getLogger("euca.journal")
 
 Verb = Callable[[View, Micros], Outcome]
+Batch = Sequence[tuple[Verb, Future[Any]]]
+Ended = tuple[Verb, Future[Any], Any, Exception | None]  # its result, or what it failed with
+Write = Callable[[Sequence[Change], Sequence[Event]], None]
 
 _BATCH = 256
 _AGAIN = 3  # a verb that drew an id which was used before draws again
@@ -73,22 +77,14 @@ class Journal:
         batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
         if not batch:
             return False
-        draft, now = self.view, self._clock.now()
-        ended: list[tuple[Verb, Future[Any], Any, Exception | None]] = []
+        now = self._clock.now()
         self._crash("journal.before_commit")
         try:
             with self._store.transaction() as write:
-                for verb, future in batch:
-                    try:
-                        outcome = verb(draft, now)
-                        write(outcome.changes, outcome.events)
-                    except StoreBroken:
-                        raise
-                    except Exception as error:  # its own refusal (or defect), nobody else's
-                        ended.append((verb, future, None, error))
-                    else:
-                        draft = draft.apply(outcome.changes)
-                        ended.append((verb, future, outcome.result, None))
+                try:
+                    draft, ended = self._together(batch, now, write)
+                except Refused:  # by one of them, nothing is written: once more, each by itself
+                    draft, ended = self._one_by_one(batch, now, write)
         except StoreBroken as broken:
             log.critical("the last commit failed, ending: %s", broken)
             self.broken(broken)
@@ -104,6 +100,38 @@ class Journal:
             else:
                 future.set_result(result)
         return True
+
+    def _together(self, batch: Batch, now: Micros, write: Write) -> tuple[View, list[Ended]]:
+        draft, ended = self.view, list[Ended]()
+        changes: list[Change] = []
+        events: list[Event] = []
+        for verb, future in batch:
+            try:
+                outcome = verb(draft, now)
+                draft = draft.apply(outcome.changes)
+            except Exception as error:  # its own refusal (or defect), nobody else's
+                ended.append((verb, future, None, error))
+            else:
+                changes += outcome.changes
+                events += outcome.events
+                ended.append((verb, future, outcome.result, None))
+        write(changes, events)
+        return draft, ended
+
+    def _one_by_one(self, batch: Batch, now: Micros, write: Write) -> tuple[View, list[Ended]]:
+        draft, ended = self.view, list[Ended]()
+        for verb, future in batch:
+            try:
+                outcome = verb(draft, now)
+                write(outcome.changes, outcome.events)
+            except StoreBroken:
+                raise
+            except Exception as error:
+                ended.append((verb, future, None, error))
+            else:
+                draft = draft.apply(outcome.changes)
+                ended.append((verb, future, outcome.result, None))
+        return draft, ended
 
     def _redraw(self, verb: Verb, future: Future[Any], error: Refused) -> None:
         tries = getattr(future, "euca_tries", 0) + 1
