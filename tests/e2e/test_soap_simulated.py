@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cloud_process import eventually
+from lxml import etree
 
 pytestmark = [pytest.mark.real]
 
@@ -80,6 +81,19 @@ def test_from_zones_to_termination(version: str, cloud: Any) -> None:
     assert cloud.client().describe_key_pairs()["KeyPairs"] == []
 
 
+def attribute(cloud: Any, by: Any, action: str, id: str, name: str) -> Any:
+    """What Describe…Attribute answers; zeep leaves out the empty element that names the attribute."""
+    what = "imageId" if "Image" in action else "instanceId"
+    namespace = "http://ec2.amazonaws.com/doc/2010-08-31/"
+    operation = f'<{action} xmlns="{namespace}"><{what}>{id}</{what}><{name}/></{action}>'
+    status, body = post(cloud, letters.compose(by, operation, time.time()).bytes())
+    assert status == 200, body
+    (answer,) = etree.fromstring(body)[0]
+    schema = etree.parse(WSDLS / "2010-08-31.ec2.wsdl").find(".//{http://www.w3.org/2001/XMLSchema}schema")
+    etree.XMLSchema(etree.fromstring(etree.tostring(schema))).assertValid(answer)
+    return answer.find(f"{{{namespace}}}{name}")
+
+
 def post(cloud: Any, message: bytes) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=30)
     try:
@@ -114,3 +128,67 @@ def test_a_disabled_user_is_refused_at_once(cloud: Any) -> None:
     assert caught.value.code == "Client.AuthFailure"
     cloud.euca("user", "enable", "soapy")
     ec2.DescribeKeyPairs(keySet={})
+
+
+def test_what_came_until_2010(cloud: Any) -> None:
+    """Tags, attributes of images and instances, stop and start, the default network; zeep reads each answer by its
+    schema."""
+    by, image = identity_of(cloud, "admin"), cloud.add_image()
+    ec2 = service(cloud, by, "2010-08-31")
+    held = ec2.RunInstances(
+        imageId=image, minCount=1, maxCount=1, groupSet={}, instanceType="m1.small", clientToken="soap-2010",
+        placement={"availabilityZone": "zone-b"},
+    )  # fmt: skip
+    (id,) = (it.instanceId for it in held.instancesSet.item)
+    assert held.instancesSet.item[0].placement.availabilityZone == "zone-b"
+    cloud.until("running", [id], 30)
+
+    # ---- tags
+    ec2.CreateTags(
+        resourcesSet={"item": [{"resourceId": id}]}, tagSet={"item": [{"key": "role", "value": "web & <db>"}]}
+    )
+    wanted = {"item": [{"name": "resource-id", "valueSet": {"item": [{"value": id}]}}]}
+    (tag,) = items(ec2.DescribeTags(filterSet=wanted), "tagSet")
+    assert (tag.resourceId, tag.resourceType, tag.key, tag.value) == (id, "instance", "role", "web & <db>")
+    by_tag = {"item": [{"name": "tag:role", "valueSet": {"item": [{"value": "web*"}]}}]}
+    (found,) = items(ec2.DescribeInstances(instancesSet={}, filterSet=by_tag), "reservationSet")
+    assert found.instancesSet.item[0].tagSet.item[0].key == "role"
+    ec2.DeleteTags(resourcesSet={"item": [{"resourceId": id}]}, tagSet={"item": [{"key": "role"}]})
+    assert not items(ec2.DescribeTags(filterSet=wanted), "tagSet")
+
+    # ---- attributes
+    account = cloud.add_user("tenant")
+
+    def permitted() -> list[tuple[Any, Any]]:
+        time.sleep(1)  # the same words of the same second would be a replay
+        found = attribute(cloud, by, "DescribeImageAttribute", image, "launchPermission")
+        return [(it.findtext("{*}userId"), it.findtext("{*}group")) for it in found]
+
+    before = permitted()
+    ec2.ModifyImageAttribute(imageId=image, launchPermission={"add": {"item": [{"userId": account}]}})
+    assert (account, None) in permitted()
+    ec2.ModifyImageAttribute(imageId=image, launchPermission={"remove": {"item": [{"userId": account}]}})
+    assert permitted() == before
+    kind = attribute(cloud, by, "DescribeInstanceAttribute", id, "instanceType")
+    assert kind.findtext("{*}value") == "m1.small"
+    ec2.ModifyInstanceAttribute(instanceId=id, instanceInitiatedShutdownBehavior={"value": "stop"})
+    behavior = attribute(cloud, by, "DescribeInstanceAttribute", id, "instanceInitiatedShutdownBehavior")
+    assert behavior.findtext("{*}value") == "stop"
+
+    # ---- stop and start
+    named = {"item": [{"instanceId": id}]}
+    (stopping,) = items(ec2.StopInstances(instancesSet=named), "instancesSet")
+    assert (stopping.previousState.name, stopping.currentState.name) == ("running", "stopping")
+    cloud.until("stopped", [id], 30)
+    ec2.StartInstances(instancesSet=named)
+    cloud.until("running", [id], 30)
+    (ended,) = items(ec2.TerminateInstances(instancesSet=named), "instancesSet")
+    assert ended.currentState.name == "shutting-down"
+
+    # ---- networks, and what is not done
+    (vpc,) = items(ec2.DescribeVpcs(), "vpcSet")
+    assert vpc.state == "available"
+    assert {it.availabilityZone for it in items(ec2.DescribeSubnets(), "subnetSet")} == {"zone-a", "zone-b"}
+    with pytest.raises(zeep.exceptions.Fault) as caught:
+        ec2.CreateVolume(size="1", availabilityZone="zone-a")
+    assert caught.value.code in ("Client.UnsupportedOperation", "Client.InvalidAction")
