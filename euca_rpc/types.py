@@ -363,6 +363,7 @@ class Contact:
     silent_since: Micros | None = None
     trouble: str = ""  # what the last attempt said
     version: int = 0  # of the last report taken over
+    warnings: tuple[str, ...] = ()  # of a node that answers: its disk is nearly full …
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,18 @@ from euca_rpc.cli.remote import ask
 
 COLUMNS = {
     "zones": ("name", "up", "types", "trouble"),
-    "nodes": ("id", "state", "up", "hypervisor", "architecture", "offer", "free", "instances", "trouble"),
+    "nodes": (
+        "id",
+        "state",
+        "up",
+        "hypervisor",
+        "architecture",
+        "offer",
+        "free",
+        "instances",
+        "trouble",
+        "warnings",
+    ),
     "instances": ("id", "state", "type", "node", "public_address", "private_address", "user", "reason"),
     "users": ("name", "account", "admin", "enabled", "email"),
     "images": ("id", "kind", "name", "format", "architecture", "bytes", "kernel", "ramdisk", "public"),

@@ -76,6 +76,7 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         "nodes": {
             "total": len(_listed(c)),
             "silent": [n.id for n in _listed(c) if n.admin_state != "fenced" and _silence(c, n)],
+            "warnings": {n.id: said for n in _listed(c) if (said := _warnings(c, n))},
         },
         "instances": states,
         "unsettled": len(view.unsettled),
@@ -109,6 +110,12 @@ def _silence(c: Context, n: Node) -> str:
     return silence(view.contacts.get(n.zone)) or silence(view.contacts.get(n.id))
 
 
+def _warnings(c: Context, n: Node) -> list[str]:
+    """As it last said; what was said before it fell silent may no longer be so."""
+    contact = c.cloud.journal.view.contacts.get(n.id)
+    return list(contact.warnings) if contact is not None and not _silence(c, n) else []
+
+
 def node_list(c: Context, caller: Caller) -> Rows:
     view = c.cloud.journal.view
     rows = []
@@ -122,6 +129,7 @@ def node_list(c: Context, caller: Caller) -> Rows:
                 "state": n.admin_state,
                 "up": not _silence(c, n),
                 "trouble": _silence(c, n),
+                "warnings": _warnings(c, n),
                 "hypervisor": n.hypervisor,
                 "architecture": n.architecture,
                 "offer": _size(n.offer.parts()),

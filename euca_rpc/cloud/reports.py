@@ -26,8 +26,8 @@ def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outco
         node = view.nodes.get(node_id)
         if node is None or node.zone != zone or node.admin_state not in ("active", "drained"):
             continue
-        _contact(view, node, told, now, changes)
         report: NodeReport | None = told["report"]
+        _contact(view, node, told, report, now, changes, events)
         if report is not None and report.node == node_id:
             _node(node, report, now, changes, events)
             _machines(view, node, report, now, changes, events)
@@ -44,14 +44,27 @@ def lost(view: View, zone: str, trouble: str, silence_after: Micros, now: Micros
     return Outcome((Soft(replace(old, silent_since=since, trouble=trouble if since is not None else "")),))
 
 
-def _contact(view: View, node: Node, told: Mapping[str, Any], now: Micros, changes: list[Change]) -> None:
+def _contact(
+    view: View,
+    node: Node,
+    told: Mapping[str, Any],
+    report: NodeReport | None,
+    now: Micros,
+    changes: list[Change],
+    events: list[Event],
+) -> None:
     heard, since = told.get("heard_at"), told.get("silent_since")
     if heard is None and since is None:
         return  # the cluster controller has not asked it yet
     version = int(told.get("version") or 0)
-    changes.append(
-        Soft(Contact(node.id, heard, since, str(told.get("trouble") or "") if since else "", version))
-    )
+    old = view.contacts.get(node.id)
+    before = old.warnings if old is not None else ()
+    warnings = report.warnings if report is not None else before  # a report that says the same is left out
+    trouble = str(told.get("trouble") or "") if since else ""
+    changes.append(Soft(Contact(node.id, heard, since, trouble, version, warnings)))
+    if bool(warnings) != bool(before):
+        kind = "node.warned" if warnings else "node.unwarned"
+        events.append(event(kind, node.id, now, node.id, facts={"warnings": list(warnings)}))
 
 
 def _node(node: Node, r: NodeReport, now: Micros, changes: list[Change], events: list[Event]) -> None:

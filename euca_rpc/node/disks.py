@@ -34,6 +34,18 @@ class RealDisks:
         return path if path.exists() else None
 
     def make(self, spec: MachineSpec, folder: Path, wanted: Callable[[], bool], crash: Crash) -> Made:
+        try:
+            return self._make(spec, folder, wanted, crash)
+        except OSError as error:  # a full disk, above all: what is half made must not keep it full
+            for left in (*folder.glob("*.new"), *folder.glob("*.unfinished")):
+                left.unlink(missing_ok=True)
+            raise EucaError(
+                "unavailable",
+                f"The disks of {spec.instance_id} cannot be made in {folder}: {error.strerror}. It is tried again.",
+                private=str(error),
+            ) from error
+
+    def _make(self, spec: MachineSpec, folder: Path, wanted: Callable[[], bool], crash: Crash) -> Made:
         finished = folder / ROOT
         if not finished.exists():
             self._make_root(spec, folder, wanted, crash)

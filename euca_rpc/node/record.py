@@ -9,11 +9,16 @@
 A file is replaced by rename after fsync of the file, and the folder is fsynced too, so that after a power cut it holds
 either the old or the new record.  A tombstone is written before anything is removed; the instance's folder goes last,
 so "tombstone and folder both there" means "removal under way".
+
+Guests share the disk and may fill it.  A ballast file is given up then, so that what the node has to remember, and
+above all the terminate that makes room again, can still be written.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -28,6 +33,8 @@ from euca_rpc.errors import EucaError
 from euca_rpc.types import BlobRef, MachineSpec
 
 T = TypeVar("T")
+
+BALLAST = 1 << 20  # bytes: some hundred records
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Records:
         self._set_aside = home / "set-aside"
         for folder in (self._instances, self._tombstones, self._set_aside):
             folder.mkdir(parents=True, exist_ok=True)
+        self._ballast = home / "ballast"
+        self._load_ballast()
 
     def folder(self, instance_id: str) -> Path:
         return self._instances / instance_id
@@ -90,13 +99,44 @@ class Records:
     def put(self, record: Record) -> None:
         folder = self.folder(record.spec.instance_id)
         made = not folder.exists()
-        folder.mkdir(exist_ok=True)
-        _replace(folder / "machine.json", asdict(record))
+        try:
+            folder.mkdir(exist_ok=True)
+            self._replace(folder / "machine.json", asdict(record))
+        except BaseException:
+            if made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
         if made:
             sync_folder(self._instances)
 
     def bury(self, tombstone: Tombstone) -> None:
-        _replace(self._tombstones / f"{tombstone.instance_id}.json", asdict(tombstone))
+        self._replace(self._tombstones / f"{tombstone.instance_id}.json", asdict(tombstone))
+
+    def _replace(self, path: Path, values: Mapping[str, Any]) -> None:
+        try:
+            try:
+                _replace(path, values)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or not self._ballast.exists():
+                    raise
+                self._ballast.unlink()
+                _replace(path, values)
+        except OSError as error:
+            raise EucaError(
+                "unavailable",
+                f"The node cannot write down what becomes of its machines: {path.parent}: {error.strerror}. Make room on "
+                "its disk, or terminate machines there.",
+            ) from error
+
+    def _load_ballast(self) -> None:
+        if not self._ballast.exists():
+            fresh = self._ballast.with_name("ballast.new")
+            try:
+                fresh.write_bytes(os.urandom(BALLAST))  # no file system makes less of it
+                fresh.replace(self._ballast)
+            except OSError:
+                fresh.unlink(missing_ok=True)  # full already: the next removal makes it
 
     def forget(self, tombstone: Tombstone) -> None:
         (self._tombstones / f"{tombstone.instance_id}.json").unlink(missing_ok=True)
@@ -112,6 +152,7 @@ class Records:
         else:
             shutil.rmtree(folder)
         sync_folder(self._instances)
+        self._load_ballast()
 
     def _free_place(self, name: str) -> Path:
         place, n = self._set_aside / name, 1
@@ -159,8 +200,13 @@ def _replace(path: Path, values: Mapping[str, Any]) -> None:
     fresh = path.with_name(path.name + ".new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # user data may hold secrets
     try:
-        os.write(handle, json.dumps(values, default=_bytes_as_text, indent=1).encode())
+        data = memoryview(json.dumps(values, default=_bytes_as_text, indent=1).encode())
+        while data:  # a disk that is nearly full takes a part, without an error
+            data = data[os.write(handle, data) :]
         os.fsync(handle)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
     os.replace(fresh, path)

@@ -6,6 +6,7 @@ hypervisor or the carrier works; a look at the hypervisor that began before a re
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from euca_rpc.carrier import Carrier
 from euca_rpc.clock import HOUR, SECOND, Clock, Micros
+from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.node.capacity import OfferSettings, disk_gb, nearly_full, offer
 from euca_rpc.node.disks import RealDisks
@@ -22,6 +24,8 @@ from euca_rpc.node.network import Network
 from euca_rpc.node.observed import held, report_of, see
 from euca_rpc.node.record import HomeLock, Record, Records, Tombstone
 from euca_rpc.types import Intent, MachineReport, NodeReport, Seen, Size
+
+log = logging.getLogger(__name__)
 
 SHOW_TOMBSTONES = HOUR  # how long a removed machine is still reported ABSENT after it was last asked for
 KEEP_TOMBSTONES = 8 * 24 * HOUR  # longer than any request can be late
@@ -107,7 +111,7 @@ class NodeState:
                 same = domain is not None and domain.mark and domain.mark.generation == record.generation
                 seen = see(record, domain if same else None, facts.boot_id, now)
                 if seen is not record:
-                    self._save(seen)
+                    self._try_save(seen)
             self._unrecorded = tuple(
                 self._stranger(domain.mark, domain)
                 for domain in ours.values()
@@ -173,6 +177,13 @@ class NodeState:
         self._taken += held(record) - (held(before) if before else Size())
         self._machines[record.spec.instance_id] = record
         self._touch(record.spec.instance_id)
+
+    def _try_save(self, record: Record) -> None:
+        """What was only seen: if it cannot be written now, the next look sees it again."""
+        try:
+            self._save(record)
+        except EucaError as error:
+            log.warning("%s: %s", record.spec.instance_id, error.sentence)
 
     def _drop(self, instance_id: str) -> None:
         record = self._machines.pop(instance_id, None)

@@ -173,17 +173,18 @@ class NodeWork(NodeState):
             and record.want == Intent.RUNNING
             and error.symbol not in CURABLE
         ):
+            self._later[instance_id] = self._clock.now() + RETRY  # if even that cannot be written
             self._fail(instance_id, record.generation, error.sentence)
             return
         self._later[instance_id] = self._clock.now() + RETRY
         if record is not None and record.detail != error.sentence:
-            self._save(replace(record, detail=error.sentence))
+            self._try_save(replace(record, detail=error.sentence))
 
     def _after_reset(self, instance_id: str, error: EucaError | None) -> None:
         record = self._machines.get(instance_id)
         if error is not None and record is not None:
             at = moment(self._clock.now())
-            self._save(
+            self._try_save(
                 replace(record, detail=f"Reset {record.reboots} asked at {at} failed: {error.sentence}")
             )
 
@@ -191,4 +192,4 @@ class NodeWork(NodeState):
         record = self._machines.get(instance_id)
         if record is not None and record.generation == generation:
             now = self._clock.now()
-            self._save(replace(record, seen=Seen.FAILED, detail=sentence, settled=True, since=now))
+            self._try_save(replace(record, seen=Seen.FAILED, detail=sentence, settled=True, since=now))

@@ -489,3 +489,27 @@ def test_a_refused_start_leaves_what_runs_alone(host: Host) -> None:
     host.ask("ensure", spec())
     assert host.ask("ensure", spec(2, fresh=True)) == ["state_conflict"]
     assert host.seen() == ("running", 1, "")
+
+
+def test_a_full_disk_leaves_room_for_what_must_be_remembered(tmp_path: Path, monkeypatch: Any) -> None:
+    """Every write fails while the ballast is there; without it, one goes through."""
+    import errno
+
+    from euca_rpc.node import record
+
+    records = record.Records(tmp_path)
+    real = record._replace
+
+    def full(path: Path, values: Any) -> None:
+        if records._ballast.exists() or path.name == "i-0000000c.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, values)
+
+    monkeypatch.setattr(record, "_replace", full)
+    records.bury(record.Tombstone("i-0000000b", 1, 0))
+    assert set(records.load()[1]) == {"i-0000000b"}
+    with pytest.raises(EucaError, match=r"cannot write down .* No space left on device. Make room"):
+        records.bury(record.Tombstone("i-0000000c", 1, 0))
+    (records.folder("i-0000000b")).mkdir()
+    records.remove(record.Tombstone("i-0000000b", 1, 0))
+    assert (tmp_path / "ballast").stat().st_size == record.BALLAST, "made anew when there is room again"
