@@ -135,7 +135,8 @@ def _poll(bench, machines) -> None:
     for peer, _, _, on_answer in bench.carrier.take("report"):
         zone = next(name for name in ZONES if peer == object_name(CLUSTER, name))
         here = tuple(machines) if zone == "open" else ()
-        told = NodeReport(f"{zone}/h1", "boot-1", "simulated", "x86_64", Size(64, 65536, 4000), 1, here)
+        size = Size(64, 65536, 4000) if zone == "open" else Size(8, 8192, 400)
+        told = NodeReport(f"{zone}/h1", "boot-1", "simulated", "x86_64", size, 1, here)
         entry = {
             "heard_at": bench.clock.now(),
             "silent_since": None,
