@@ -82,6 +82,9 @@ class CloudController:
         self._placer = placer
         self._told_revoked: dict[str, list[str]] = {}  # zone → what its cluster controller was told of them
         self._reader = Reader()
+        self._due: Micros | None = (
+            None  # when the next step comes of itself; None: a step is under way, or none is due
+        )
         self._skew: Micros | None = None  # cloud time − monotonic time, as it was when last believed
         self.clock_trouble = ""
         self.key_pool = KeyPool(carrier)
@@ -100,7 +103,9 @@ class CloudController:
         )
 
     def _published(self, view: View) -> None:
-        if view.unsettled:
+        """A step that comes of itself within `GATHER` will see it: many launches wake nobody twenty times each."""
+        due = self._due
+        if view.unsettled and (due is None or due > self.clock.now() + launch.GATHER):
             self.wake()
 
     def poke(self, zone: str) -> None:
@@ -116,6 +121,12 @@ class CloudController:
 
     # --------------------------------------------------------------------------------------------------- step
     def step(self) -> Micros | None:
+        self._due = None  # before the view is read: what is published from here on wakes
+        due = self._step()
+        self._due = due
+        return due
+
+    def _step(self) -> Micros | None:
         now = self.clock.now()
         view = self.journal.view
         actions, due = reconcile.decide(view, now)
