@@ -130,7 +130,9 @@ class LibvirtHost:
             if self._process is not None and self._process.poll() is not None:
                 raise EucaError("unavailable", f"Host {self.name} ended while starting: {self._last_words()}")
             if self._process is None and self.init_pid is None:
-                raise EucaError("unavailable", f"Host {self.name}, which another process had started, went off.")
+                raise EucaError(
+                    "unavailable", f"Host {self.name}, which another process had started, went off."
+                )
             if self.socket.exists():
                 try:
                     done = subprocess.run(

@@ -54,9 +54,9 @@ class NodeWork(NodeState):
             job: Callable[[], Any]
             if instance_id in self._removing:
                 job = lambda: self._remove(instance_id)
-            elif record is None or record.settled or not self._looked:
-                return
-            elif left_over(record, self._facts.boot_id):
+            elif (
+                record is None or record.settled or not self._looked or left_over(record, self._facts.boot_id)
+            ):
                 return
             elif record.want == Intent.STOPPED:
                 job = lambda: self._stop(instance_id, record.generation)

@@ -464,7 +464,9 @@ def test_a_node_brings_up_a_guest_that_answers_ssh(real_host: str, image: TestIm
         until(lambda: "did-user-data" in ssh("cat /root/proof"), 10)
         blocks = int(ssh("df -k / | tail -1").split()[1])
         assert blocks > 900_000  # the root disk has the VM type's size
-        assert "reached" in ssh("nc -w 2 127.0.0.1 22 </dev/null >/dev/null && echo reached")  # the check works
+        assert "reached" in ssh(
+            "nc -w 2 127.0.0.1 22 </dev/null >/dev/null && echo reached"
+        )  # the check works
         port = listener.getsockname()[1]
         assert "reached" not in ssh(f"nc -w 2 10.77.5.2 {port} </dev/null && echo reached")
         before = ssh("cat /proc/sys/kernel/random/boot_id")

@@ -64,7 +64,7 @@ def test_a_token_is_one_line_and_is_not_on_the_disk(cloud, token) -> None:
 
 def test_a_token_is_good_once(token, tmp_path) -> None:
     enrol(token.text, tmp_path / "host")
-    with pytest.raises(EucaError, match="was used already, or .*: ask for a new one"):
+    with pytest.raises(EucaError, match=r"was used already, or .*: ask for a new one"):
         enrol(token.text, tmp_path / "thief")
     assert not (tmp_path / "thief" / "cert.pem").exists()
 
