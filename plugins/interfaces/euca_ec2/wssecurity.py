@@ -5,9 +5,9 @@
                                        Signed(the Body's child, caller, certificate, signature) ◄────────┘
 
 The answer is the element itself, of the tree that was verified: nothing else of the message reaches the parser, so
-there is no second reading that could differ.  Everything not expected is refused, and each function below holds one
-rule.  What an attacker could learn from the reason is kept from him: every refusal is the same error, and the reason
-goes to the log.
+there is no second reading that could differ.  Everything not expected is refused, and each function holds one rule;
+those of shape are in `envelope`.  What an attacker could learn from the reason is kept from him: every refusal is the
+same error, and the reason goes to the log.
 
 The published attacks on this very interface (Somorovsky et al., "All Your Clouds Are Belong to Us", 2011) moved the
 signed Body elsewhere, doubled it, or left the signature out; what stops them is that a reference must resolve to the
@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
@@ -35,27 +35,29 @@ from euca_rpc.clock import MINUTE, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.types import Caller
 
+from .envelope import (
+    DS,
+    WSS,
+    Element,
+    Parts,
+    Refused,
+    children,
+    local,
+    parsed,
+    payload,
+    placed,
+    text,
+    unique_ids,
+)
 from .signing import moment_of
 
 NOT_VALIDATED = "The request could not be authenticated: check the certificate, the private key and the clock of the client."
 SKEW: Micros = MINUTE  # by which a client's clock may be ahead
 LIFETIME: Micros = 10 * MINUTE  # from Created to Expires; the tools say 5 minutes
-MOST_BYTES = 256 * 1024
-MOST_TAGS = 16_000  # opening and closing; a request that names 1,000 instances has 4,000
-DEPTH = 24
-# libxml2 and lxml look through these one by one, some of them for each element: many of them would cost seconds.
-MOST_ATTRIBUTES = 16  # of one element
-MOST_NAMESPACES = 64  # declared around what is signed
-MOST_PREFIXES = 32  # of one InclusiveNamespaces
-MOST_REFERENCES = 3  # Body, Timestamp, token
+MOST_PREFIXES = 32  # of one InclusiveNamespaces; each is looked up for each element
 
-SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
-DS = "{http://www.w3.org/2000/09/xmldsig#}"
-_WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
-WSSE = f"{{{_WSS}wssecurity-secext-1.0.xsd}}"
-WSU = f"{{{_WSS}wssecurity-utility-1.0.xsd}}"
-X509V3 = f"{_WSS}x509-token-profile-1.0#X509v3"
-BASE64 = f"{_WSS}soap-message-security-1.0#Base64Binary"
+X509V3 = f"{WSS}x509-token-profile-1.0#X509v3"
+BASE64 = f"{WSS}soap-message-security-1.0#Base64Binary"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 
 # The only algorithms there are: no HMAC (a public key is no secret), nothing that selects or rewrites what is signed.
@@ -68,7 +70,6 @@ DIGESTS: dict[str, Callable[[bytes], Any]] = {
     "http://www.w3.org/2001/04/xmlenc#sha256": hashlib.sha256,
 }
 
-Element = Any  # lxml's own type is private
 ByCertificate = Callable[[bytes], Caller | None]
 
 
@@ -82,10 +83,6 @@ class Signed:
     signature: bytes = field(repr=False)
     created: Micros
     expires: Micros
-
-
-class Refused(Exception):
-    """The reason, for the log."""
 
 
 def refusal(why: str) -> EucaError:
@@ -111,122 +108,6 @@ def _verified(message: bytes, by_certificate: ByCertificate, now: Micros) -> Sig
     covers(parts, [referenced(reference, ids) for reference in parts.references])
     created, expires = in_time(parts.created, parts.expires, now)
     return Signed(element, caller, certificate, signature, created, expires)
-
-
-# ------------------------------------------------------------------------------------------------- one tree
-_PARSER: dict[str, Any] = {
-    "encoding": "utf-8",
-    "resolve_entities": False,
-    "load_dtd": False,
-    "dtd_validation": False,
-    "no_network": True,
-    "huge_tree": False,
-    "remove_comments": False,
-    "remove_pis": False,
-}
-_too_deep = etree.XPath("boolean(/*" + "/*" * DEPTH + ")")
-
-
-def parsed(message: bytes) -> Element:
-    """The root.  Limits and document types are looked at before a parser sees the bytes; since they are read as UTF-8
-    whatever they claim to be, a document type cannot hide in another encoding."""
-    if len(message) > MOST_BYTES or message.count(b"<") > MOST_TAGS:
-        raise Refused("a message beyond the limits")
-    if b"<!DOCTYPE" in message:
-        raise Refused("a document type")
-    try:
-        root = etree.fromstring(message, etree.XMLParser(**_PARSER))
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise Refused(f"no XML: {error}") from None
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise Refused("a document type")
-    if _too_deep(root):
-        raise Refused("elements nested too deeply")
-    if root.getprevious() is not None or root.getnext() is not None:
-        raise Refused("something beside the envelope")
-    return root
-
-
-def unique_ids(envelope: Element) -> dict[str, Element]:
-    """Every id there is, whatever its attribute is called (wsu:Id, Id, ID, xml:id): none may be given twice.  Comments
-    are not signed and split the texts around them, so there may be none; nor anything else that is no element."""
-    ids: dict[str, Element] = {}
-    for element in envelope.iter():
-        if not isinstance(element.tag, str):
-            raise Refused("a comment, an entity or a processing instruction")
-        if len(element.attrib) > MOST_ATTRIBUTES:
-            raise Refused(f"too many attributes of {_local(element)}")
-        for name, value in element.attrib.items():
-            if name.rpartition("}")[2].lower() == "id":
-                if value in ids:
-                    raise Refused(f"the id {value[:40]!r} is given twice")
-                ids[value] = element
-    return ids
-
-
-# ---------------------------------------------------------------------------------------------- in its place
-@dataclass(frozen=True, slots=True)
-class Parts:
-    body: Element
-    stamp: Element
-    created: str
-    expires: str
-    token: Element
-    info: Element  # SignedInfo
-    references: list[Element]
-    value: str
-    key_reference: Element
-
-
-def placed(envelope: Element) -> Parts:
-    """Each part in the one place where it may be, and nothing beside it."""
-    if envelope.tag != SOAP + "Envelope":
-        raise Refused(f"no SOAP envelope but {envelope.tag[:80]!r}")
-    header, body = children(envelope, SOAP + "Header", SOAP + "Body")
-    (security,) = children(header, WSSE + "Security")
-    stamp, token, signature = children(
-        security, WSU + "Timestamp", WSSE + "BinarySecurityToken", DS + "Signature", any_order=True
-    )
-    created, expires = children(stamp, WSU + "Created", WSU + "Expires")
-    info, value, key_info = children(signature, DS + "SignedInfo", DS + "SignatureValue", DS + "KeyInfo")
-    if len(signature.nsmap) > MOST_NAMESPACES:
-        raise Refused("too many namespaces around the signature")
-    references = list(info)[2:]
-    if len(references) > MOST_REFERENCES:
-        raise Refused("too many references")
-    children(
-        info, DS + "CanonicalizationMethod", DS + "SignatureMethod", *[DS + "Reference"] * len(references)
-    )
-    (token_reference,) = children(key_info, WSSE + "SecurityTokenReference")
-    (key_reference,) = children(token_reference, WSSE + "Reference")
-    children(key_reference)
-    return Parts(
-        body, stamp, text(created), text(expires), token, info, references, text(value), key_reference
-    )
-
-
-def children(parent: Element, *tags: str, any_order: bool = False) -> list[Element]:
-    """Exactly these, in the order named, with nothing but white space between them."""
-    found = list(parent)
-    if any_order:
-        found.sort(key=lambda child: tags.index(child.tag) if child.tag in tags else len(tags))
-    if [child.tag for child in found] != list(tags):
-        raise Refused(f"{[_local(it) for it in found][:9]} in {_local(parent)}")
-    if not _blank([parent.text, *(child.tail for child in found)]):
-        raise Refused(f"text in {_local(parent)}")
-    return found
-
-
-def payload(body: Element) -> Element:
-    """The one child of the Body.  All that is in it is of its own namespace, so that no second envelope, header or
-    signature can be inside."""
-    if len(body) != 1 or not _blank([body.text, body[0].tail]):
-        raise Refused("not exactly one element in the Body")
-    (element,) = body
-    namespace = etree.QName(element).namespace
-    if namespace is None or any(etree.QName(it).namespace != namespace for it in element.iter("*")):
-        raise Refused("several namespaces in the Body")
-    return element
 
 
 # -------------------------------------------------------------------------------------------- whose message
@@ -273,7 +154,7 @@ def referenced(reference: Element, ids: dict[str, Element]) -> Element:
         raise Refused(f"a reference to {reference.get('URI', '')[:40]!r}")
     digest = allowed(DIGESTS, method)(canonical(element, transform)).digest()
     if digest != _base64(text(value)):
-        raise Refused(f"{_local(element)} is not what was signed")
+        raise Refused(f"{local(element)} is not what was signed")
     return element
 
 
@@ -297,7 +178,7 @@ def canonical(element: Element, method: Element) -> bytes:
             inclusive_ns_prefixes=prefixes or None,
         )
     except etree.C14NError:  # namespaces that are relative addresses have no canonical form
-        raise Refused(f"no canonical form of {_local(element)}") from None
+        raise Refused(f"no canonical form of {local(element)}") from None
 
 
 def allowed(algorithms: dict[str, Any], method: Element) -> Any:
@@ -320,7 +201,7 @@ def _public_key(certificate: bytes) -> RSAPublicKey:
     """Of a certificate that is known already: strangers' are not even parsed."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise Refused("a certificate that cannot be read") from None
     if not isinstance(key, RSAPublicKey):
         raise Refused("a key that is not RSA")
@@ -344,12 +225,6 @@ def in_time(created: str, expires: str, now: Micros) -> tuple[Micros, Micros]:
 
 
 # ------------------------------------------------------------------------------------------------------ texts
-def text(element: Element) -> str:
-    if len(element):
-        raise Refused(f"elements in {_local(element)}")
-    return element.text or ""
-
-
 def _base64(value: str) -> bytes:
     try:
         return base64.b64decode("".join(value.split()), validate=True)
@@ -357,14 +232,6 @@ def _base64(value: str) -> bytes:
         raise Refused("something is not base64") from None
 
 
-def _blank(texts: Iterable[str | None]) -> bool:
-    return not any(it and it.strip(" \t\r\n") for it in texts)
-
-
 def _among(element: Element, others: Iterable[Element]) -> bool:
     """The same object, not one that looks alike."""
     return any(element is other for other in others)
-
-
-def _local(element: Element) -> str:
-    return str(etree.QName(element).localname)[:40]

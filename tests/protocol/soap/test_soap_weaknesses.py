@@ -18,12 +18,32 @@ from lxml import etree
 from soap_forgeries import FORGERIES
 from soap_scene import genuine
 
-from euca_ec2 import replay, wssecurity
+from euca_ec2 import envelope, replay, wssecurity
 from euca_rpc.clock import HOUR
 
-w = wssecurity
+
+class Verifier:
+    """The modules of the verifier as one: a name is patched wherever it was imported to."""
+
+    modules = (wssecurity, envelope)
+
+    def __getattr__(self, name):
+        return next(getattr(it, name) for it in self.modules if hasattr(it, name))
+
+    def __setattr__(self, name, value):
+        for it in self.modules:
+            if hasattr(it, name):
+                setattr(it, name, value)
+
+    def __delattr__(self, name):
+        setattr(self, name, right[name])
+
+
+w = Verifier()
 WEAKNESSES = {}
-right = {name: getattr(w, name) for name in dir(w)}  # as it is before anything is patched
+right = {
+    name: getattr(it, name) for it in w.modules for name in dir(it)
+}  # as it is before anything is patched
 
 
 def weakness(plant):
@@ -140,7 +160,7 @@ def parts_in_any_order(patch):
 
 @weakness
 def text_between_parts(patch):
-    patch.setattr(w, "_blank", lambda texts: True)
+    patch.setattr(w, "blank", lambda texts: True)
 
 
 @weakness
