@@ -161,6 +161,8 @@ def prepare(path: Path) -> None:
     ramdisk = core.images.register(admin, "uploads/ramdisk", "initrd").id
     image = core.images.register(admin, "uploads/machine", "debian", kernel, ramdisk).id
     core.images.permit(admin, image, add=[bob.account_id])
+    for id in (kernel, ramdisk):  # who launches the image needs them, too
+        core.images.permit(admin, id, add=["all"])
     core.keys.import_(admin, "one", OPENSSH.encode())
     key = core.keys.describe(admin)[0].id
     core.tags.create(admin, [key, image], {"team": "blue"})
