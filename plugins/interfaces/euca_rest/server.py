@@ -93,6 +93,7 @@ class RestInterface:
             serving.set()
             await over.wait()
             server.close()
+            await asyncio.sleep(0.05)  # for those just accepted, so that they are found and closed
             await room.close()
 
 
