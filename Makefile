@@ -4,7 +4,7 @@ PY = .venv/bin
 help:       ; @sed -n 's/^\([a-z-]*\): .*#[#] /  make \1\t/p' Makefile | expand -t 20
 setup:      ; @scripts/setup                                             ## system packages, .venv, the project
 demo: setup ; @$(PY)/python scripts/demo.py $(if $(KEEP),--keep)         ## a whole cloud, two real machines, ssh into each; KEEP=1 leaves it running
-test: setup ; @$(PY)/python -m pytest -m "not long" $(ARGS)              ## the whole test suite
+test: setup ; @$(PY)/python -m pytest -n auto --dist loadgroup -m "not long" $(ARGS) ## the whole test suite
 test-long: setup ; @$(PY)/python -m pytest -m long --timeout 3600 $(ARGS) ## the campaigns that take longer
 lint: setup ; @scripts/lint                                              ## ruff, mypy, import-linter
 format: setup ; @$(PY)/ruff format . && $(PY)/ruff check --fix .         ## rewrite the sources in the house style

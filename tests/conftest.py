@@ -1,0 +1,32 @@
+"""How the suite is spread over the processes that run it side by side (`-n`, pytest-xdist).
+
+Real guests share one cloud and mostly wait, so they are one long piece, begun first; every other file is a piece of its
+own, the whole clouds before the quick ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+FIRST = ("e2e/real", "conformance", "e2e", "simulation", "docs", "composed", "crashpoints")
+
+
+def piece(path: Path) -> str:
+    inside = path.relative_to(ROOT).as_posix()
+    return "e2e/real" if inside.startswith("e2e/real/") else inside
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(piece(item.path)))
+    order = {name: place for place, name in enumerate(FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        inside = item.path.relative_to(ROOT).as_posix()
+        return min((order[name] for name in FIRST if inside.startswith(name + "/")), default=len(FIRST))
+
+    items.sort(key=place)  # stable: within a place, as collected
