@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from euca_rpc.errors import EucaError
 
@@ -64,7 +64,7 @@ def parted(hint: Any) -> tuple[Any, Rule]:
 
 
 def optional_of(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) is types.UnionType:
+    if get_origin(hint) in (types.UnionType, Union):  # X | None is the latter if X is Annotated
         (inner,) = (part for part in get_args(hint) if part is not type(None))
         return inner, True
     return hint, False
@@ -200,7 +200,10 @@ def schema(hint: Any, found: dict[str, Any], *, answer: bool = False) -> dict[st
     """JSON Schema; shapes are put into ``found`` by name and referred to.  An ``answer`` has all of its fields."""
     inner, rule = parted(hint)
     plain, optional = optional_of(inner)
-    inner_schema = _plain_schema(plain, rule, found, answer)
+    if optional and get_origin(plain) is Annotated:
+        inner_schema = schema(plain, found, answer=answer)
+    else:
+        inner_schema = _plain_schema(plain, rule, found, answer)
     if optional:
         inner_schema = _or_null(inner_schema)
     if rule.about:
