@@ -260,7 +260,7 @@ def test_verbose_rows_are_for_administrators(client):
 
 
 def test_a_silent_node_holds_up_one_console_and_nobody_else(serve, client, cloud):
-    ec2 = client(interface=serve(console_seconds=1.0, consoles=1, threads=2))
+    ec2 = client(interface=serve(console_seconds=4.0, consoles=1, threads=2))
     id = ec2.run_instances(ImageId="emi-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     cloud.console_future = Future()
     codes: list[str] = []
@@ -276,7 +276,7 @@ def test_a_silent_node_holds_up_one_console_and_nobody_else(serve, client, cloud
     began = time.monotonic()
     ask()
     ec2.describe_instances()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     first.join()
     assert codes == ["RequestLimitExceeded", "Unavailable"]
     cloud.console_future = None
