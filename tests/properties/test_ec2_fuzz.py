@@ -96,7 +96,10 @@ def test_bytes(body, query, head):
 names = st.sampled_from(
     ["InstanceId.1", "InstanceId.0", "InstanceId.1.2", "InstanceId", "Filter.1.Name", "Filter.1.Value.1", "Filter.1",
      "Filter.2.Value.3", "MaxResults", "NextToken", "DryRun", "ImageId", "ImageId.1", "MinCount", "MaxCount", "KeyName",
-     "UserData", "PublicKeyMaterial", "ZoneName.1", "Owner.1", "ClientToken", "Placement.AvailabilityZone", "Nonsense"]
+     "UserData", "PublicKeyMaterial", "ZoneName.1", "Owner.1", "ClientToken", "Placement.AvailabilityZone", "Nonsense",
+     "ResourceId.1", "Tag.1.Key", "Tag.1.Value", "TagSpecification.1.ResourceType", "TagSpecification.1.Tag.1.Key",
+     "AdditionalInfo", "Attribute", "Value", "OperationType", "UserId.1", "LaunchPermission.Add.1.Group",
+     "LaunchPermission.Add", "InstanceType.Value", "UserData.Value", "InstanceId.1.2.3", "ImageLocation", "LocationType"]
 )  # fmt: skip
 values = st.one_of(
     st.sampled_from(

@@ -21,10 +21,8 @@ if not WSDLS:
 XS = "{http://www.w3.org/2001/XMLSchema}"
 # What a request may say that this cloud cannot do; it is refused by name.
 NOT_DONE = {
-    "RunInstances/additionalInfo", "RunInstances/license", "RunInstances/privateIpAddress", "RunInstances/blockDeviceMapping",
-    "RunInstances/placement/groupName", "CreateImage/blockDeviceMapping", "RegisterImage/blockDeviceMapping",
-    "RegisterImage/rootDeviceName", "ModifyImageAttribute/productCodes", "ModifyImageAttribute/description",
-    "ModifyInstanceAttribute/blockDeviceMapping",
+    "RunInstances/license", "RunInstances/privateIpAddress", "RunInstances/blockDeviceMapping",
+    "CreateImage/blockDeviceMapping", "RegisterImage/blockDeviceMapping", "ModifyInstanceAttribute/blockDeviceMapping",
 }  # fmt: skip
 
 
