@@ -541,3 +541,34 @@ def test_nothing_but_tags_and_hints_of_ours_is_in_the_class_of_a_launch(world):
     launched(w, ClientToken="t", TagSpecification__1__ResourceType="instance", TagSpecification__1__Tag__1__Key="Name")
     assert w.placer.told[-1][1] == []
     assert re.fullmatch("i-[0-9a-f]{8}", launched(w))
+
+
+EVERYWHERE = {
+    "DescribeAvailabilityZones": "zone-name", "DescribeRegions": "region-name", "DescribeInstanceTypes": "instance-type",
+    "DescribeInstanceTypeOfferings": "location", "DescribeImages": "name", "DescribeKeyPairs": "key-name",
+    "DescribeInstances": "image-id", "DescribeInstanceStatus": "availability-zone", "DescribeTags": "key",
+    "DescribeVpcs": "vpc-id", "DescribeSubnets": "subnet-id", "DescribeSecurityGroups": "group-name",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", EVERYWHERE)
+def test_wildcards_work_in_every_list(action, standing):
+    def count(value):
+        tree = asked(standing, action, Filter__1__Name=EVERYWHERE[action], Filter__1__Value__1=value)
+        return len(tree.xpath("/*/*/*[local-name()='item']"))
+
+    assert count("*") == len(asked(standing, action).xpath("/*/*/*[local-name()='item']")) > 0
+    assert count("?*") == count("*")
+    assert count(r"\*") == count("?") == 0
+
+
+def test_every_list_that_can_be_filtered_is_tried_above():
+    lists = {name for name, it in ACTIONS.items() if "filters" in it.request.__dataclass_fields__}
+    assert lists - set(EVERYWHERE) == {"DescribeAddresses", "DescribeVolumes", "DescribeSnapshots"}  # always empty
+
+
+@pytest.mark.parametrize("action", [*EVERYWHERE, "DescribeAddresses", "DescribeVolumes", "DescribeSnapshots"])
+def test_an_unknown_filter_is_refused_by_name(action, standing):
+    code, sentence = refused(standing, action, Filter__1__Name="colour", Filter__1__Value__1="red")
+    assert code == "InvalidParameterValue"
+    assert "'colour'" in sentence
