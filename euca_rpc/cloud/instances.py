@@ -119,13 +119,15 @@ class Instances:
         rows, words = view.instances, view.tags
         answers = cache(lambda node: reachable(view, node))  # nodes are few, machines many
         for reservation in sorted(reservations, key=attrgetter("created_at", "id")):
-            members = tuple(
-                InstanceStatus(row, lifecycle.state(row), answers(row.node), words.get(row.id, ()))
-                for i in reservation.instance_ids
-                if (row := rows.get(i)) is not None and (wanted is None or i in wanted)
-            )
+            members = []
+            for i in reservation.instance_ids:  # no generator: most reservations have one machine
+                row = rows.get(i)
+                if row is not None and (wanted is None or i in wanted):
+                    members.append(
+                        InstanceStatus(row, lifecycle.state(row), answers(row.node), words.get(i, ()))
+                    )
             if members:
-                yield reservation, members
+                yield reservation, tuple(members)
 
     def console(self, caller: Caller, id: str) -> Future[Console]:
         view = self._journal.view

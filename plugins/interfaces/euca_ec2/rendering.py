@@ -1,6 +1,7 @@
 """Answer messages become XML: element order is the order of the fields, and each class is compiled once per era.
 
-No document tree is built.  What was rendered for an instance is remembered as bytes until the instance changes.
+No document tree is built.  What was rendered for an instance is remembered as bytes until the
+instance changes, and so is what was rendered for a reservation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .fields import Items, Kind, Made, Struct, Wire, era_of
 Put = Callable[[bytes], None]
 Emit = Callable[[Any, Put], None]
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-MOST_REMEMBERED = 20_000  # rendered machines per era; about 1 kB each
+MOST_REMEMBERED = 20_000_000  # bytes of rendered machines per era, and as many of rendered reservations
 
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile("[&<>\r]")
@@ -134,18 +135,21 @@ def _listing(name: str, entry: Emit) -> Emit:
 def _remembering(kind: Made, entry: Emit) -> Emit:
     remembered: dict[tuple[Any, ...], bytes] = {}
     make, key_of = kind.make, kind.key
+    held = 0  # bytes
 
     def write(value: Any, put: Put) -> None:
+        nonlocal held
         key = key_of(value)
         rendered = remembered.get(key)
         if rendered is None:
             parts: list[bytes] = []
             entry(make(value), parts.append)
             rendered = b"".join(parts)
-            if len(remembered) >= MOST_REMEMBERED:  # the oldest half goes; what is still in use comes back
-                for old in list(remembered)[: MOST_REMEMBERED // 2]:
-                    remembered.pop(old, None)
+            if held > MOST_REMEMBERED:  # the oldest half goes; what is still in use comes back
+                for old in list(remembered)[: len(remembered) // 2]:
+                    held -= len(remembered.pop(old, b""))
             remembered[key] = rendered
+            held += len(rendered)
         put(rendered)
 
     return write

@@ -93,7 +93,7 @@ def many(cloud):
 
 def answer(cloud, held):
     inside = tuple(cloud.rows[id] for id in held.instance_ids)
-    return DescribeInstancesAnswer((ReservationItem(held.id, held.account_id, (), inside),))
+    return DescribeInstancesAnswer(((held, inside),))
 
 
 def test_an_instance_is_rendered_once_until_it_changes(many, monkeypatch):

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
-from euca_rpc.types import InstanceStatus
+from euca_rpc.types import InstanceStatus, Reservation
 
 from ..fields import FLAG, INTEGER, MOMENT, TEXTS, Items, Made, Struct, out, param
 from .instances import State
@@ -158,9 +159,26 @@ class ReservationItem:
     instances: tuple[InstanceStatus, ...] = out("instancesSet", INSTANCES)
 
 
+Held = tuple[
+    Reservation, tuple[InstanceStatus, ...]
+]  # a reservation and those of its machines that are shown
+
+
+def reservation_item(held: Held) -> ReservationItem:
+    row, inside = held
+    return ReservationItem(row.id, row.account_id, (default_group(row.account_id),), inside)
+
+
+def _held_key(held: Held) -> tuple[str, tuple[tuple[str, int, str, bool], ...]]:
+    return held[0].id, tuple(map(_key, held[1]))
+
+
+RESERVATIONS = Made(ReservationItem, reservation_item, _held_key)
+
+
 @dataclass(frozen=True, slots=True)
 class DescribeInstancesAnswer:
-    reservations: tuple[ReservationItem, ...] = out("reservationSet", Items(ReservationItem))
+    reservations: Sequence[Held] = out("reservationSet", RESERVATIONS)
     next_token: str | None = out("nextToken", since="2011-01-01", default=None)
 
 

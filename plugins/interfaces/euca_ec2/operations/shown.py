@@ -31,14 +31,7 @@ def describe(asked: Asked, request: m.DescribeInstances) -> m.DescribeInstancesA
         question = ("instances", asked.caller.account_id, request.filters)
         page, token = asked.ground.pager.page(rows, _place, question, request.max_results, request.next_token)
         reservations = _regrouped(page)
-    groups = {}  # one default group per account, made once per answer
-    items = []
-    for held, inside in reservations:
-        account = held.account_id
-        if account not in groups:
-            groups[account] = (m.default_group(account),)
-        items.append(m.ReservationItem(held.id, account, groups[account], inside))
-    return m.DescribeInstancesAnswer(tuple(items), token)
+    return m.DescribeInstancesAnswer(tuple(reservations), token)
 
 
 def _place(row: Row) -> tuple[int, str, int, str]:
