@@ -14,7 +14,7 @@ from .shapes import members, schema
 # Statuses of a request that is not right, and of a cloud that is not well, whatever is asked.
 _ALWAYS = (400, 500, 503)
 _WITH_BODY = (411, 413, 415)
-_TITLES = {
+STATUS_TITLES = {
     405: "The path takes other methods",
     408: "The request did not come in time",
     411: "The body came without its length",
@@ -146,7 +146,9 @@ def _refusal(statuses: list[int], symbols: list[str] | None = None) -> dict[str,
     kinds = [kind for kind, status in STATUS_OF_KIND.items() if status in statuses]
     if symbols:
         kinds = [kind for kind in kinds if kind in {SYMBOLS[symbol] for symbol in symbols}] or kinds
-    title = "; ".join(TITLES[kind] for kind in kinds) or "; ".join(_TITLES[status] for status in statuses)
+    title = "; ".join(TITLES[kind] for kind in kinds) or "; ".join(
+        STATUS_TITLES[status] for status in statuses
+    )
     named = f" ({', '.join(symbols)})" if symbols else ""
     return {
         "description": f"{title}{named}.",

@@ -146,7 +146,7 @@ class _Connections:
                 self._pool, self._endpoint.respond, asked
             )
             async with asyncio.timeout(self._settings.answer_seconds):
-                writer.write(_written(response, keep))
+                writer.write(_written(response, keep, bare=head is not None and head.method == "HEAD"))
                 await writer.drain()
             patience = self._settings.idle_seconds
         await _take_leave(reader, writer)
@@ -189,7 +189,7 @@ async def _take_leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
                 pass
 
 
-def _written(response: Response, keep: bool) -> bytes:
+def _written(response: Response, keep: bool, bare: bool = False) -> bytes:
     lines = [
         f"HTTP/1.1 {response.status} {responses[response.status]}",
         f"Date: {formatdate(usegmt=True)}",
@@ -200,7 +200,7 @@ def _written(response: Response, keep: bool) -> bytes:
     ]
     if response.status != 204:
         lines += [f"Content-Type: {response.type}", f"Content-Length: {len(response.body)}"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + response.body
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (b"" if bare else response.body)
 
 
 def _tls(settings: RestSettings) -> ssl.SSLContext | None:

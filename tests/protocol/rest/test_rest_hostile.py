@@ -251,6 +251,13 @@ def test_a_connection_serves_request_after_request(scene: Any) -> None:
     assert talk(scene, ask.replace(b"1.1", b"1.0")).count(b"Connection: close") == 1
 
 
+def test_an_answer_to_head_is_a_head(scene: Any) -> None:
+    asked = b"HEAD /v1/zones HTTP/1.1\r\nHost: a\r\n\r\n"
+    answered = talk(scene, asked + asked)
+    assert answered.count(b"HTTP/1.1 405 ") == 2
+    assert b"{" not in answered
+
+
 def test_who_asks_first_whether_to_send_is_told(scene: Any) -> None:
     with socket.create_connection(("127.0.0.1", scene.rest.port), timeout=5) as sock:
         head = f"POST /v1/tokens HTTP/1.1\r\nHost: a\r\n{JSON}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"

@@ -75,7 +75,7 @@ def test_every_kind_of_refusal_has_a_status_and_a_title() -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_made_up_requests_are_answered_as_described(route: Any, scene: Any) -> None:
+def test_fuzz_from_the_document_is_answered_as_described(route: Any, scene: Any) -> None:
     loaded = schemathesis.openapi.from_url(f"{scene.rest.url}{DOCUMENT}", config=SETTINGS)
     operation = loaded[route.path][route.method]
     token = scene.token("bob")
@@ -105,7 +105,7 @@ BODIES = sorted({route.body for route in ROUTES if route.body is not None}, key=
 
 
 @pytest.mark.parametrize("shape", BODIES, ids=lambda shape: shape.__name__)
-def test_whatever_is_read_has_its_types_or_is_refused_in_words(shape: type) -> None:
+def test_fuzz_whatever_is_read_has_its_types_or_is_refused_in_words(shape: type) -> None:
     names = [member.name for member in shapes.members(shape)]
 
     @settings(max_examples=150, deadline=None)
