@@ -41,6 +41,7 @@ from .envelope import (
     Element,
     Parts,
     Refused,
+    apart,
     children,
     local,
     parsed,
@@ -91,10 +92,16 @@ def refusal(why: str) -> EucaError:
 
 
 def verify(message: bytes, by_certificate: ByCertificate, now: Micros) -> Signed:
-    try:
-        return _verified(message, by_certificate, now)
-    except Refused as error:
-        raise refusal(str(error)) from None
+    def work() -> Signed | str:
+        try:
+            return _verified(message, by_certificate, now)
+        except Refused as error:
+            return str(error)
+
+    found = apart(work)
+    if isinstance(found, str):
+        raise refusal(found)
+    return found
 
 
 def _verified(message: bytes, by_certificate: ByCertificate, now: Micros) -> Signed:

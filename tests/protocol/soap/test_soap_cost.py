@@ -58,9 +58,9 @@ def test_at_most_a_millisecond_more(action, scenes):
             ("soap", soap(scene, action, inside, at)),
             ("query", query(action, parameters, at)),
         ):
-            began = time.thread_time()
+            began = time.process_time()  # of all threads: a message is verified in one of its own
             answer = scene.endpoint.respond(request)
-            took[kind].append(time.thread_time() - began)
+            took[kind].append(time.process_time() - began)
             assert answer.status == 200, answer.body
     more = statistics.median(took["soap"]) - statistics.median(took["query"])
     print(f"{action}: {more * 1000:.2f} ms more")
