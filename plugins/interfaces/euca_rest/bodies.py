@@ -27,7 +27,7 @@ class NewToken:
     """The access key from the portal or `euca credentials`."""
 
     access_key_id: Annotated[str, Rule(least=1, most=128)]
-    secret: Annotated[str, Rule("The secret access key.", least=1, most=256)]
+    secret: Annotated[str, Rule("The secret access key.", least=1, most=256, private=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Rule:
     pattern: str | None = None
     format: str | None = None
     example: Any = None
+    private: bool = False  # a refusal does not repeat it
 
 
 LARGEST: Final = 2**31 - 1
@@ -152,20 +153,20 @@ def _base64(value: Any, at: str) -> bytes:
 
 
 def _ruled(value: Any, rule: Rule, at: str) -> Any:
-    size, of = (
-        (value, "") if type(value) is int else (len(value) if hasattr(value, "__len__") else 0, " long")
-    )
+    if isinstance(value, bool) or is_dataclass(value):
+        return value  # nothing to measure
+    size, of = (value, "") if type(value) is int else (len(value), " long")
     least = rule.least if rule.least is not None else -LARGEST
-    if size < least:
-        raise _wrong(at, f"must be at least {least}{of}", value)
     most = rule.most if rule.most is not None else LARGEST
-    if size > most:
-        raise _wrong(at, f"must be at most {most}{of}", value)
-    if (
-        rule.pattern is not None
-        and re.fullmatch(rule.pattern.removeprefix("^").removesuffix("$"), value) is None
-    ):
-        raise _wrong(at, f"must match {rule.pattern}", value)
+    why = ""
+    if size < least:
+        why = f"must be at least {least}{of}"
+    elif size > most:
+        why = f"must be at most {most}{of}"
+    elif rule.pattern and not re.fullmatch(rule.pattern.removeprefix("^").removesuffix("$"), value):
+        why = f"must match {rule.pattern}"
+    if why:
+        raise _wrong(at, why, value.encode() if rule.private else value)  # of bytes the number is shown
     return value
 
 
@@ -174,7 +175,7 @@ def _wrong(at: str, why: str, value: Any) -> EucaError:
 
 
 def _shown(value: Any) -> str:
-    """Enough of it to find it again; ``ascii`` because it may be no valid Unicode, and never what a secret would be."""
+    """Enough of it to find it again; ``ascii`` because it may be no valid Unicode."""
     if isinstance(value, dict | list | tuple | bytes):
         return {dict: "an object", list: "an array", tuple: f"{len(value)}", bytes: f"{len(value)} bytes"}[
             type(value)

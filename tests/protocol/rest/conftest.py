@@ -17,6 +17,7 @@ from euca_rpc.cloud import accounts
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.ids import SystemIds
+from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import World
 
 
@@ -43,6 +44,7 @@ class Scene:
         self.world = World(root, "rest")
         # its judge knows what its own clients asked for, and takes ours for nobody's wish
         self.world.history.published = lambda view: None  # type: ignore[method-assign]
+        self.world.network.weather = Weather.fair()  # nothing is lost: that is tested elsewhere
         self.rest = euca_interface(self.world.cloud.core, {"port": 0, **settings})
         self.rest.start()
         self.keys = {name: self.access_key(name) for name in ("admin", "ann", "bob")}

@@ -158,6 +158,11 @@ def test_a_disabled_key_is_refused_at_once(make_scene: Any) -> None:
     assert (again.status, again.problem) == (401, "auth_failure")
 
 
+def test_a_refusal_does_not_repeat_a_secret(scene: Any) -> None:
+    refused = scene.ask("POST", "/v1/tokens", {"access_key_id": "AK", "secret": "hush" * 65})
+    assert refused.json["detail"] == "body.secret must be at most 256 long, not 260 bytes."
+
+
 def test_the_log_tells_who_did_what_and_no_secret(scene: Any, caplog: pytest.LogCaptureFixture) -> None:
     key, secret = scene.keys["ann"]
     with caplog.at_level(logging.DEBUG):
