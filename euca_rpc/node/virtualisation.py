@@ -54,7 +54,12 @@ def guest_runs(accelerator: str, seconds: float = TRY) -> bool:
     with tempfile.NamedTemporaryFile() as sector:
         sector.write(BOOT_SECTOR)
         sector.flush()
-        command = ["qemu-system-x86_64", "-accel", accelerator, "-machine", "pc", "-m", "32"]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+        ]  # whoever kills us meanwhile leaves no hanging guest behind
+        command += ["qemu-system-x86_64", "-accel", accelerator, "-machine", "pc", "-m", "32"]
         command += ["-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-drive", f"file={sector.name},format=raw,if=floppy,readonly=on", "-boot", "a"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -141,3 +143,29 @@ def test_auto_takes_tcg_where_kvm_is_there_and_hangs_its_guests(
     assert virtualisation.choose_virtualisation("qemu:///system", tmp_path) == "qemu"
     assert virtualisation.TRY <= time.monotonic() - began < 10
     assert virtualisation.choose_virtualisation("qemu:///system", tmp_path) == "qemu"
+
+
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="no /dev/kvm to hang on")
+def test_a_probe_whose_parent_is_killed_leaves_no_guest_behind(tmp_path: Path) -> None:
+    code = "from euca_rpc.node import virtualisation as v; v.guest_runs('kvm', 60)"
+    parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)})
+
+    def guests() -> list[str]:
+        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        return [line for line in listed.splitlines() if f"file={tmp_path}" in line]
+
+    try:
+        until = time.monotonic() + 10
+        while not guests() and parent.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        seen = guests()
+        if parent.poll() is not None:
+            pytest.skip("KVM works here: the probe was over at once")
+    finally:
+        parent.kill()
+        parent.wait()
+    assert seen
+    until = time.monotonic() + 5
+    while guests() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert guests() == []
