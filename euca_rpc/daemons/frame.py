@@ -125,23 +125,23 @@ class Frame:
 
     # -------------------------------------------------------------------------------------------------- beats
     def _every(self, seconds: Callable[[], float], beat: Callable[[], None]) -> None:
-        failures = 0
+        failures, told = 0, ""
         while True:
             pause = min(seconds(), AGAIN_S)
             try:
                 beat()
             except EucaError as error:
                 failures += 1
-                if (
-                    failures == 2
-                ):  # once, not every few seconds; and when all start together the first may well fail
+                # each kind of trouble once, not every few seconds; and when all start together the first may well fail
+                if failures >= 2 and error.symbol != told:
                     log.warning("%s: %s", beat.__name__.strip("_"), error.sentence)
+                    told = error.symbol
             except Exception:
                 log.exception("%s failed", beat.__name__)
             else:
                 if failures > 1:
                     log.info("%s: works again", beat.__name__.strip("_"))
-                pause, failures = seconds(), 0
+                pause, failures, told = seconds(), 0, ""
             if self._over.wait(pause):
                 return
 
