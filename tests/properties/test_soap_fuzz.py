@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import random
 import re
 import sys
 import tempfile
 from copy import deepcopy
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -32,7 +35,8 @@ letters = _load("soap_letters", PROTOCOL / "soap" / "soap_letters.py")
 scene_ = _load("soap_scene", PROTOCOL / "soap" / "soap_scene.py")
 
 GENUINE = scene_.genuine("own")
-SCENE = scene_.Scene(GENUINE, Path(tempfile.mkdtemp(prefix="soap-fuzz-")))
+STATE = tempfile.TemporaryDirectory(prefix="soap-fuzz-")  # removed with the process
+SCENE = scene_.Scene(GENUINE, Path(STATE.name))
 KNOWN = {code for code, _ in CODES.values()} - {"InternalError"}
 FAULT = re.compile(
     rb"<faultcode>(Client|Server)\.([\w.]+)</faultcode><faultstring>[^<]*</faultstring><detail>"
@@ -165,3 +169,72 @@ def test_signed_nonsense(action, inside, version):
     it = letters.compose(GENUINE.owner, etree.tostring(operation).decode(), SCENE.now - 1)
     answer, _ = sent(it.bytes())
     assert b"AuthFailure" not in answer.body
+
+
+# ----------------------------------------------------------------------------------------------- the long run
+TOKENS = [
+    b"<", b">", b"/", b'"', b"&", b"&#0;", b"&#x41;", b"<!--", b"-->", b"<?x?>", b"<![CDATA[", b"]]>", b"xmlns:s=''",
+    b" Id='B-1'", b"#B-1", b"\xff", b"\x00", b"\xef\xbb\xbf", b"<s:Body>", b"</s:Body>", b"wsu:Id", letters.EXC.encode(),
+]  # fmt: skip
+
+
+def torn(dice: random.Random) -> bytes:
+    message = bytearray(GENUINE.message)
+    for _ in range(dice.randint(1, 5)):
+        at, how = dice.randrange(len(message) + 1), dice.random()
+        if how < 0.3 and at < len(message):
+            message[at] ^= 1 << dice.randrange(8)
+        elif how < 0.5:
+            del message[at : at + dice.randint(1, 400)]
+        elif how < 0.7:
+            start = dice.randrange(len(message) + 1)
+            message[at:at] = message[start : start + dice.randint(1, 500)]
+        else:
+            message[at:at] = dice.choice(TOKENS)
+    return bytes(message)
+
+
+def elsewhere(dice: random.Random) -> bytes:
+    it = letters.Letter(GENUINE.message)
+    for _ in range(dice.randint(1, 5)):
+        elements = list(it.root.iter("*"))
+        a, b, how = dice.choice(elements), dice.choice(elements), dice.randrange(8)
+        if how == 0 and a.getparent() is not None:
+            a.getparent().remove(a)
+        elif how == 1 and b.getparent() is not None:
+            b.addnext(deepcopy(a))
+        elif how == 2 and a.getparent() is not None and a is not b and a not in b.iterancestors():
+            b.append(a)
+        elif how == 3:
+            a.tag = b.tag
+        elif how == 4:
+            a.set(f"{{{letters.WSU}}}Id", b.get(f"{{{letters.WSU}}}Id", "x"))
+        elif how == 5:
+            a.text = b.text
+        elif how == 6:
+            b.append(SCENE.evil_operation())
+        else:
+            for name, value in dict(b.attrib).items():
+                a.set(name, value)
+    return it.bytes()
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_million(caplog):
+    """Nothing but the genuine operation, no undocumented answer, and no growth."""
+    caplog.set_level(logging.CRITICAL)
+    dice, before, executed = random.Random(1), 0.0, 0
+    for turn in range(1_000_000):
+        answer, made = sent((torn if dice.random() < 0.5 else elsewhere)(dice))
+        assert made in ([], ["mine"])
+        assert made or b"AuthFailure" in answer.body
+        executed += bool(made)
+        if turn == 20_000:
+            before = resident_mb()
+    assert executed > 1000  # what was changed is not always signed
+    assert resident_mb() - before < 20
