@@ -151,7 +151,9 @@ def test_a_probe_whose_parent_is_killed_leaves_no_guest_behind(tmp_path: Path) -
     parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)})
 
     def guests() -> list[str]:
-        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+        ).stdout
         return [line for line in listed.splitlines() if f"file={tmp_path}" in line]
 
     try:
