@@ -24,13 +24,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from euca_rpc.clock import Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.types import BlobRef, MachineSpec
+from euca_rpc.wire.codec import pack
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class Records:
         self._set_aside = home / "set-aside"
         for folder in (self._instances, self._tombstones, self._set_aside):
             folder.mkdir(parents=True, exist_ok=True)
+        self._made = False
         self._ballast = home / "ballast"
         self._load_ballast()
 
@@ -97,21 +99,27 @@ class Records:
         return records, tombstones
 
     def put(self, record: Record) -> None:
+        """Durable when it returns, but for the name of a folder that it made: `settle`."""
         folder = self.folder(record.spec.instance_id)
         made = not folder.exists()
         try:
             folder.mkdir(exist_ok=True)
-            self._replace(folder / "machine.json", asdict(record))
+            self._replace(folder / "machine.json", pack(record))
         except BaseException:
             if made:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             raise
-        if made:
+        self._made |= made
+
+    def settle(self) -> None:
+        """All that was put is durable: once for the machines of one request, before anything is done for them."""
+        if self._made:
             sync_folder(self._instances)
+            self._made = False
 
     def bury(self, tombstone: Tombstone) -> None:
-        self._replace(self._tombstones / f"{tombstone.instance_id}.json", asdict(tombstone))
+        self._replace(self._tombstones / f"{tombstone.instance_id}.json", pack(tombstone))
 
     def _replace(self, path: Path, values: Mapping[str, Any]) -> None:
         try:
@@ -200,7 +208,7 @@ def _replace(path: Path, values: Mapping[str, Any]) -> None:
     fresh = path.with_name(path.name + ".new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # user data may hold secrets
     try:
-        data = memoryview(json.dumps(values, default=_bytes_as_text, indent=1).encode())
+        data = memoryview(json.dumps(values, default=_bytes_as_text).encode())
         while data:  # a disk that is nearly full takes a part, without an error
             data = data[os.write(handle, data) :]
         os.fsync(handle)

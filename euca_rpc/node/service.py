@@ -94,6 +94,8 @@ class NodeService(NodeWork):
                     accept(_instance(instance_id), generation, what)
             except EucaError as error:
                 refused.append({"instance_id": instance_id, "generation": generation, **error.to_wire()})
+        with self._lock:
+            self._records.settle()
         for instance_id, _, _ in asked:
             self._pursue(instance_id)
         return {"accepted": len(asked) - len(refused), "refused": refused}

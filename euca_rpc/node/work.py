@@ -62,6 +62,7 @@ class NodeWork(NodeState):
                 job = lambda: self._stop(instance_id, record.generation)
             else:
                 job = lambda: self._run(instance_id, record.generation)
+            self._records.settle()
             self._hand_over(instance_id, job, self._after)
 
     def _hand_over(
