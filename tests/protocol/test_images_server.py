@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -34,7 +35,7 @@ from euca_rpc.wire.pki import Authority, Identity, PeerName, read_certificate
 from euca_rpc.wire.tls import Contexts
 
 KEY = b"ticket key of the cloud, 32 byte"
-DISK = os.urandom(5 << 20)
+DISK = random.Random(5).randbytes(5 << 20)  # the same in every process that runs the tests
 SHA256 = hashlib.sha256(DISK).hexdigest()
 CLOCK = SystemClock()
 ADMIN, NODE1, NODE2 = PeerName("admin"), PeerName("node", "open", "host1"), PeerName("node", "open", "host2")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from euca_rpc.errors import EucaError
 from euca_rpc.images.blobs import Blobs
 
-DATA = os.urandom(3 << 20)
+DATA = random.Random(3).randbytes(3 << 20)  # the same in every process that runs the tests
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
