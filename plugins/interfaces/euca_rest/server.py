@@ -92,8 +92,10 @@ class RestInterface:
             )
             serving.set()
             await over.wait()
+            # Nobody more is accepted; who just was must get his task before the server is closed, or is never found.
+            loop.remove_reader(listener)
+            await asyncio.sleep(0.05)
             server.close()
-            await asyncio.sleep(0.05)  # for those just accepted, so that they are found and closed
             await room.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from euca_rest import euca_interface
+from euca_rest import euca_interface, problems
 from euca_rest.settings import RestSettings, read
 from euca_rest.tokens import Bearers, Signer
 from euca_rpc.clock import MINUTE, SECOND, ManualClock
@@ -98,8 +98,6 @@ def test_no_token_can_be_made_up(bearers: Bearers, shelf: Shelf, clock: ManualCl
         encoded(mac[:16] + text),
         token[:-1],
         token + "AAAA",
-        token + " ",
-        f" {token}"[:-2],
         "=" + token,
         "é",
         "",
@@ -108,8 +106,6 @@ def test_no_token_can_be_made_up(bearers: Bearers, shelf: Shelf, clock: ManualCl
     ]
     asked = len(shelf.asked)
     for one in forged:
-        if one.strip() == token:
-            continue
         assert refused(bearers, f"Bearer {one}") == "auth_failure", one
     assert len(shelf.asked) == asked, "nothing in a forged token was looked at"
     for header in (None, "", token, f"Basic {token}", f"Token {token}", "Bearer"):
@@ -192,6 +188,12 @@ def test_what_went_wrong_inside_is_not_shown(
     assert b"inside of the cloud" not in answer.raw
     assert "the inside of the cloud" in caplog.text
     assert answer.headers["request-id"] in caplog.text
+
+
+def test_an_internal_errors_facts_and_sentence_are_not_shown() -> None:
+    shown = problems.document(EucaError("internal", "row 7 is torn", facts={"row": 7}), "id")
+    assert shown["facts"] == {}
+    assert "torn" not in json.dumps(shown)
 
 
 # --------------------------------------------------------------------------------------------------- settings
