@@ -374,6 +374,7 @@ class Campaign:
             claimed = dict(self.random.choice(machines))
             claimed["generation"] += self.random.choice((-1, 1, 5))
             claimed["seen"] = self.random.choice(("running", "stopped", "absent"))
+            self.world.history.lies.add((claimed["instance_id"], claimed["generation"]))
             machines.append(claimed)
         elif kind == "omits" and machines:
             machines.pop(self.random.randrange(len(machines)))

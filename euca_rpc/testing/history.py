@@ -99,6 +99,7 @@ class History:
         self.hosts: dict[str, Host] = {}
         self.ledger: dict[str, list[tuple[Micros, Instance]]] = defaultdict(list)
         self.starts: Counter[tuple[str, int]] = Counter()
+        self.lies: set[tuple[str, int]] = set()  # generations that a lying node claimed of its own machines
         self.resets: Counter[str] = Counter()
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
         self.recorded: dict[
@@ -273,7 +274,8 @@ class History:
         if new.generation > old.generation and old.intent is Intent.RUNNING:
             self._restarted(new)
         said = new.seen_generation == new.generation and new.seen is Seen.RUNNING
-        if said and not self.starts[new.id, new.generation]:
+        told = (new.id, new.generation) in self.lies  # a node may lie about its own machines, and is believed
+        if said and not told and not self.starts[new.id, new.generation]:
             raise self.broken(f"{new.id}/{new.generation} is said to run and was never started", new.id)
         if new.intent is Intent.TERMINATED and old.intent is not Intent.TERMINATED:
             self._terminated(old, new, before)
