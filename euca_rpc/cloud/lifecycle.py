@@ -136,10 +136,9 @@ class Observation:
 
 
 def charged(i: Instance) -> bool:
-    """Whether the usage row of its generation is open: it was seen running, and not seen otherwise since.  A node that
-    no longer mentions it (`nothing`) has not said that it ended."""
-    current = i.seen_generation == i.generation and i.running_since is not None
-    return current and i.seen in (Seen.RUNNING, Seen.NOTHING)
+    """Whether the usage row of its generation is open: `running_since` is set when it is seen running and taken back
+    when the node says anything else of it.  A node that does not mention it at all has not said that it ended."""
+    return i.seen_generation == i.generation and i.running_since is not None
 
 
 def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
@@ -152,6 +151,8 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     if same == (seen, m.generation, m.reboots, m.end, m.detail):
         return None
     ran = charged(i)
+    runs = seen is Seen.RUNNING
+    began, ended = runs and not ran, ran and not runs
     row = replace(
         i,
         seen=seen,
@@ -164,27 +165,28 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
         or m.private_address,  # an assigned address is never a node's to change
         public_address=i.public_address or m.public_address,
         attempted=True,
-        running_since=now if seen is Seen.RUNNING and not ran else i.running_since,
+        running_since=now if began else i.running_since if runs else None,
         version=i.version + 1,
     )
     if seen is Seen.ABSENT:
-        return Observation(_gone(row, now), ended=ran)
-    if row.intent is Intent.STOPPED and seen is Seen.STOPPED:
-        return Observation(replace(row, deadline=None), ended=ran)
-    if row.intent is not Intent.RUNNING:
-        return Observation(
-            row, began=seen is Seen.RUNNING and not ran, ended=ran and seen is not Seen.RUNNING
-        )
+        row = _gone(row, now)
+    elif row.intent is Intent.STOPPED and seen is Seen.STOPPED:
+        row = replace(row, deadline=None)
+    elif row.intent is Intent.RUNNING:
+        row = _wanted(row, m, seen, now)
+    return Observation(row, began, ended)
+
+
+def _wanted(row: Instance, m: MachineReport, seen: Seen, now: Micros) -> Instance:
+    """It should run: what its node said of it makes it so, or decides what follows."""
     if seen is Seen.RUNNING:
-        return Observation(replace(row, deadline=None, reason_code="", reason=""), began=not ran)
+        return replace(row, deadline=None, reason_code="", reason="")
     if seen is Seen.FAILED:
         code = "Server.InternalError"
-        return Observation(
-            want_terminated(row, now, code, m.detail or "the node could not start it"), ended=ran
-        )
+        return want_terminated(row, now, code, m.detail or "the node could not start it")
     if seen is Seen.STOPPED:
-        return Observation(_fell(row, m, now), ended=ran)
-    return Observation(row, ended=ran)
+        return _fell(row, m, now)
+    return row
 
 
 def _gone(i: Instance, now: Micros) -> Instance:

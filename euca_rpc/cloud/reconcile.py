@@ -74,7 +74,7 @@ def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     """All that is due now, and the next moment at which something will be."""
     due: list[Micros] = []
     actions: list[Action] = []
-    for zone in view.zones:
+    for zone in sorted(view.zones):
         poll = view.polls.get(zone) or Poll(zone)
         if poll.asking:
             continue
@@ -84,7 +84,7 @@ def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
             due.append(poll.due)
     tell: dict[tuple[str, str], list[str]] = defaultdict(list)
     late: list[str] = []
-    for instance_id in view.unsettled:
+    for instance_id in sorted(view.unsettled):  # in one order, whatever the process: a seed is one story
         row = view.instances[instance_id]
         if row.deadline is not None and row.deadline <= now:
             late.append(row.id)

@@ -101,7 +101,7 @@ def _machines(
         seen = lifecycle.observe(row, machine, now)
         if seen is not None:
             _record(row, seen, now, changes, events)
-    for instance_id in view.on_node.get(node.id, ()):
+    for instance_id in sorted(view.on_node.get(node.id, ())):
         row = view.instances[instance_id]
         if (
             instance_id not in mentioned

@@ -97,7 +97,7 @@ def row_of(combination: tuple[str, ...]) -> Instance:
         generation=GENERATION,
         seen_generation=SEEN_GENERATION[relation],
         attempted=attempted == "yes",
-        running_since=NOW - MINUTE if relation == "current" else None,
+        running_since=NOW - MINUTE if relation == "current" and seen in ("running", "nothing") else None,
         ended_at=NOW if ended == "yes" else None,
         reboots=2,
         seen_reboots=1 if owed == "yes" else 2,
