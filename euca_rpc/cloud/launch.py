@@ -41,7 +41,8 @@ from euca_rpc.types import (
 TRIES = 3
 MAX_COUNT = 1000  # machines in one request; EC2's own ceiling is of this order
 USER_DATA_LIMIT = 16 * 1024
-GATHER: Micros = 20_000  # launches of the same 20 ms are told to their nodes together, in one commit and one call each
+# launches of the same 20 ms are told to their nodes together, in one commit and one call each
+GATHER: Micros = 20_000
 
 
 class Conflict(Exception):

@@ -318,7 +318,9 @@ def serve(cloud, tmp_path):
     running = []
 
     def start(**settings):
-        interface = euca_interface(cloud.core(), {"port": 0, "state_directory": str(tmp_path / "ec2"), **settings})
+        interface = euca_interface(
+            cloud.core(), {"port": 0, "state_directory": str(tmp_path / "ec2"), **settings}
+        )
         interface.start()
         running.append(interface)
         return interface

@@ -106,8 +106,14 @@ def test_boto3(served, boto3_client):
         KeyName="k", TagSpecifications=[{"ResourceType": "key-pair", "Tags": [{"Key": "a", "Value": "b"}]}]
     )
     assert key["Tags"] == [{"Key": "a", "Value": "b"}]
-    assert [it["KeyName"] for it in ec2.describe_key_pairs(Filters=[{"Name": "tag:a", "Values": ["b"]}])["KeyPairs"]] == ["k"]
-    ec2.modify_image_attribute(ImageId=w.image, LaunchPermission={"Add": [{"Group": "all"}], "Remove": [{"UserId": w.bob.account_id}]})
+    assert [
+        it["KeyName"]
+        for it in ec2.describe_key_pairs(Filters=[{"Name": "tag:a", "Values": ["b"]}])["KeyPairs"]
+    ] == ["k"]
+    ec2.modify_image_attribute(
+        ImageId=w.image,
+        LaunchPermission={"Add": [{"Group": "all"}], "Remove": [{"UserId": w.bob.account_id}]},
+    )
     shown = ec2.describe_image_attribute(ImageId=w.image, Attribute="launchPermission")
     assert shown["LaunchPermissions"] == [{"Group": "all"}]
     ec2.modify_instance_attribute(InstanceId=w.stopped, UserData={"Value": b"\x00 new"})

@@ -49,7 +49,9 @@ def filled(shape, names, kinds):
         inside = {}
         for member, sub in shape.members.items():
             said = query_name(member, sub)
-            under = {path[len(said) + 1 :]: kind for path, kind in names.items() if path.startswith(said + ".")}
+            under = {
+                path[len(said) + 1 :]: kind for path, kind in names.items() if path.startswith(said + ".")
+            }
             if said in names or under:
                 inside[member] = filled(sub, under or {"": names[said]}, kinds)
         return inside

@@ -60,7 +60,9 @@ def test_a_tag_is_shown_wherever_its_resource_is_and_goes_again(world):
         for name, value in (("tag:who", "me*"), ("tag-key", "w?o"), ("tag-value", "me & <*")):
             tree = asked(w, action, Filter__1__Name=name, Filter__1__Value__1=value) if action != "DescribeTags" else (
                 asked(w, action, Filter__1__Name=name.replace("tag-", ""), Filter__1__Value__1=value))  # fmt: skip
-            assert ("who", "me & <you>") in zip(texts(tree, path + "/key"), texts(tree, path + "/value"), strict=True)
+            assert ("who", "me & <you>") in zip(
+                texts(tree, path + "/key"), texts(tree, path + "/value"), strict=True
+            )
     assert asked(w, "DescribeInstances", Filter__1__Name="tag:who", Filter__1__Value__1="you").find(
         "e:reservationSet/e:item", NS
     ) is None  # fmt: skip
@@ -115,13 +117,21 @@ def test_what_is_made_with_bad_tags_is_not_made(action, key, world):
     code, answer = w.ask(action, {
         **CASES[action][0](w), "TagSpecification.1.ResourceType": kind, "TagSpecification.1.Tag.1.Key": key})  # fmt: skip
     assert code == "InvalidParameterValue", answer
-    assert before == (len(w.bench.view.keys), sum(it.removed_at is None for it in w.bench.view.images.values()))
+    assert before == (
+        len(w.bench.view.keys),
+        sum(it.removed_at is None for it in w.bench.view.images.values()),
+    )
 
 
 def test_tags_of_others_and_too_many_tags(world):
     w = world()
-    assert refused(w, "CreateTags", w.bob, ResourceId__1=w.running, Tag__1__Key="a")[0] == "InvalidInstanceID.NotFound"
-    assert refused(w, "CreateTags", w.bob, ResourceId__1=w.key, Tag__1__Key="a")[0] == "InvalidKeyPair.NotFound"
+    assert (
+        refused(w, "CreateTags", w.bob, ResourceId__1=w.running, Tag__1__Key="a")[0]
+        == "InvalidInstanceID.NotFound"
+    )
+    assert (
+        refused(w, "CreateTags", w.bob, ResourceId__1=w.key, Tag__1__Key="a")[0] == "InvalidKeyPair.NotFound"
+    )
     many = {f"Tag__{n}__Key": str(n) for n in range(1, 52)}
     assert refused(w, "CreateTags", ResourceId__1=w.running, **many)[0] == "TagLimitExceeded"
     twice = refused(w, "CreateTags", ResourceId__1=w.running, Tag__1__Key="a", Tag__2__Key="a")
@@ -144,12 +154,24 @@ def test_launch_permissions_in_both_spellings(world):
     w = world()
     bob = w.bob.account_id
     assert permissions(w) == [bob]
-    assert w.ask("ModifyImageAttribute", {"ImageId": w.image, **{k: v.replace("BOB", bob) for k, v in NEW.items()}})[0] == "200"
+    assert (
+        w.ask(
+            "ModifyImageAttribute", {"ImageId": w.image, **{k: v.replace("BOB", bob) for k, v in NEW.items()}}
+        )[0]
+        == "200"
+    )
     assert permissions(w) == ["all", "123456789012"]
     for operation, name, who in (
         ("remove", "UserGroup", "all"), ("remove", "UserId", "123456789012"), ("add", "UserId", bob),
     ):  # fmt: skip
-        asked(w, "ModifyImageAttribute", ImageId=w.image, Attribute="launchPermission", OperationType=operation, **{f"{name}__1": who})
+        asked(
+            w,
+            "ModifyImageAttribute",
+            ImageId=w.image,
+            Attribute="launchPermission",
+            OperationType=operation,
+            **{f"{name}__1": who},
+        )
     assert permissions(w) == [bob]
     asked(w, "ResetImageAttribute", ImageId=w.image, Attribute="launchPermission")
     assert permissions(w) == []
@@ -161,7 +183,9 @@ def test_a_permission_is_what_it_says(world):
     assert launched(w, w.bob).startswith("i-")
     own = asked(w, "DescribeImages", w.bob, ExecutableBy__1="self")
     assert texts(own, "imagesSet/item/imageId") == [w.image]
-    assert w.image not in texts(asked(w, "DescribeImages", w.bob, ExecutableBy__1="all"), "imagesSet/item/imageId")
+    assert w.image not in texts(
+        asked(w, "DescribeImages", w.bob, ExecutableBy__1="all"), "imagesSet/item/imageId"
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +224,9 @@ def test_who_does_not_own_an_image_is_told_so(dry, standing):
 # ---------------------------------------------------------------------------------------------- registration
 def test_register_and_deregister(world):
     w = world()
-    made = texts(asked(w, "RegisterImage", ImageLocation="uploads/machine", Name="mine", KernelId=w.kernel), "imageId")[0]
+    made = texts(
+        asked(w, "RegisterImage", ImageLocation="uploads/machine", Name="mine", KernelId=w.kernel), "imageId"
+    )[0]
     shown = asked(w, "DescribeImages", ImageId__1=made)
     assert texts(shown, "imagesSet/item/name") == ["mine"]
     assert texts(shown, "imagesSet/item/isPublic") == ["false"]
@@ -213,7 +239,9 @@ def test_register_and_deregister(world):
     assert old.findtext("{*}imageId").startswith("emi-")
 
 
-@pytest.mark.parametrize("location", ["http://127.0.0.1/x", "file:///etc/passwd", "/etc/passwd", "../x", "none"])
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1/x", "file:///etc/passwd", "/etc/passwd", "../x", "none"]
+)
 def test_only_uploads_can_be_registered(location, standing):
     assert refused(standing, "RegisterImage", ImageLocation=location, Name="n")[0] == "InvalidAMIID.NotFound"
 
@@ -248,7 +276,12 @@ ANY = _Any()
 
 
 def test_every_attribute_is_described(standing):
-    for name in ACTIONS["DescribeInstanceAttribute"].request.__dataclass_fields__["attribute"].metadata["wire"].kind.words:
+    for name in (
+        ACTIONS["DescribeInstanceAttribute"]
+        .request.__dataclass_fields__["attribute"]
+        .metadata["wire"]
+        .kind.words
+    ):
         shown = asked(standing, "DescribeInstanceAttribute", InstanceId=standing.running, Attribute=name)
         assert shown.find(f"e:{name}", NS) is not None
 
@@ -259,7 +292,10 @@ def test_kernel_and_ramdisk_go_back_to_the_images(world):
         asked(w, "ResetInstanceAttribute", InstanceId=w.stopped, Attribute=attribute)
         shown = asked(w, "DescribeInstanceAttribute", InstanceId=w.stopped, Attribute=attribute)
         assert texts(shown, f"{attribute}/value")[0].startswith(prefix)
-    assert refused(w, "ResetInstanceAttribute", InstanceId=w.running, Attribute="kernel")[0] == "IncorrectInstanceState"
+    assert (
+        refused(w, "ResetInstanceAttribute", InstanceId=w.running, Attribute="kernel")[0]
+        == "IncorrectInstanceState"
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +341,13 @@ def test_hints_reach_the_policies(world):
     )  # fmt: skip
     service_class, hints, _ = w.placer.told[-1]
     assert service_class == "best_effort"
-    assert hints == [("bid", "0.25"), ("colour", "red"), ("deadline", "soon"), ("group", "near"), ("rack", "7")]
+    assert hints == [
+        ("bid", "0.25"),
+        ("colour", "red"),
+        ("deadline", "soon"),
+        ("group", "near"),
+        ("rack", "7"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +374,11 @@ def test_the_default_network_is_shown_alike_everywhere(world):
     (vpc,) = texts(asked(w, "DescribeVpcs"), "vpcSet/item/vpcId")
     subnets = asked(w, "DescribeSubnets")
     by_zone = dict(
-        zip(texts(subnets, "subnetSet/item/availabilityZone"), texts(subnets, "subnetSet/item/subnetId"), strict=True)
+        zip(
+            texts(subnets, "subnetSet/item/availabilityZone"),
+            texts(subnets, "subnetSet/item/subnetId"),
+            strict=True,
+        )
     )
     assert sorted(by_zone) == ["east", "north", "open", "south", "up", "west"]
     assert set(texts(subnets, "subnetSet/item/vpcId")) == {vpc}
@@ -347,14 +393,26 @@ def test_the_default_network_is_shown_alike_everywhere(world):
     attributes = asked(w, "DescribeAccountAttributes", AttributeName__1="default-vpc")
     assert attributes.findtext(".//{*}attributeValue") == vpc
     assert b"subnetId" not in etree.tostring(asked(w, "DescribeInstances", version="2010-08-31"))
-    wrong = refused(w, "RunInstances", ImageId=w.image, **RUN, SubnetId=by_zone["west"], Placement__AvailabilityZone="east")
+    wrong = refused(
+        w,
+        "RunInstances",
+        ImageId=w.image,
+        **RUN,
+        SubnetId=by_zone["west"],
+        Placement__AvailabilityZone="east",
+    )
     assert wrong[0] == "InvalidSubnetID.NotFound"
 
 
 def test_types_are_offered_where_a_node_could_hold_them(standing):
     tree = asked(standing, "DescribeInstanceTypeOfferings", LocationType="availability-zone")
     assert len(texts(tree, "instanceTypeOfferingSet/item/location")) == 6 * 6
-    tree = asked(standing, "DescribeInstanceTypeOfferings", Filter__1__Name="instance-type", Filter__1__Value__1="m1.small")
+    tree = asked(
+        standing,
+        "DescribeInstanceTypeOfferings",
+        Filter__1__Name="instance-type",
+        Filter__1__Value__1="m1.small",
+    )
     assert texts(tree, "instanceTypeOfferingSet/item/location") == ["eucalyptus"]
 
 
@@ -464,7 +522,9 @@ SOAP = [
 @pytest.mark.parametrize(("action", "inside", "parameters"), SOAP)
 def test_soap_says_the_same_as_the_query_api(action, inside, parameters):
     message = ACTIONS[action].request
-    element = etree.fromstring(f'<{action} xmlns="http://ec2.amazonaws.com/doc/2010-08-31/">{inside}</{action}>')
+    element = etree.fromstring(
+        f'<{action} xmlns="http://ec2.amazonaws.com/doc/2010-08-31/">{inside}</{action}>'
+    )
     assert reader(message)(element) == parser(message)(parameters)
 
 
@@ -538,7 +598,12 @@ def test_limits_that_make_no_sense_are_refused_at_start(settings):
 def test_nothing_but_tags_and_hints_of_ours_is_in_the_class_of_a_launch(world):
     """Signatures and tokens must not make every launch a class of its own."""
     w = world()
-    launched(w, ClientToken="t", TagSpecification__1__ResourceType="instance", TagSpecification__1__Tag__1__Key="Name")
+    launched(
+        w,
+        ClientToken="t",
+        TagSpecification__1__ResourceType="instance",
+        TagSpecification__1__Tag__1__Key="Name",
+    )
     assert w.placer.told[-1][1] == []
     assert re.fullmatch("i-[0-9a-f]{8}", launched(w))
 
@@ -564,7 +629,11 @@ def test_wildcards_work_in_every_list(action, standing):
 
 def test_every_list_that_can_be_filtered_is_tried_above():
     lists = {name for name, it in ACTIONS.items() if "filters" in it.request.__dataclass_fields__}
-    assert lists - set(EVERYWHERE) == {"DescribeAddresses", "DescribeVolumes", "DescribeSnapshots"}  # always empty
+    assert lists - set(EVERYWHERE) == {
+        "DescribeAddresses",
+        "DescribeVolumes",
+        "DescribeSnapshots",
+    }  # always empty
 
 
 @pytest.mark.parametrize("action", [*EVERYWHERE, "DescribeAddresses", "DescribeVolumes", "DescribeSnapshots"])
