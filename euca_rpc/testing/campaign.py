@@ -13,17 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from euca_rpc.clock import MINUTE
+from euca_rpc.clock import MINUTE, SECOND
+from euca_rpc.cloud import lifecycle
 from euca_rpc.testing import checks
 from euca_rpc.testing.history import Broken
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import IMAGE, Shape, World
-from euca_rpc.types import End, LaunchRequest
+from euca_rpc.types import Caller, End, Instance, LaunchRequest
 from euca_rpc.wire.contracts import CLOUD, NODE, object_name
 
 CHECK_EVERY = 60.0
 PATIENCE = 3600.0  # simulated seconds in which everything must have settled
-THEMES = ("vanish", "flap", "bounce", "give up", "reboot")  # of seed 0, 1, 2, 3, 4, 5 …
+THEMES = ("vanish", "flap", "bounce", "give up", "reboot", "lose")  # of seed 0, 1, 2, 3, 4, 5, 6 …
 POLICIES = ("greedy", "round_robin", "least_full")
 
 
@@ -36,6 +37,7 @@ class Campaign:
         self._minutes, self._faults_every = minutes, faults_every
         self._busy = True
         self._off: set[str] = set()  # nodes whose host has no power
+        self._vanished = ""  # the link that nobody mends before all is repaired
         self._restore: list[Callable[[], None]] = []
 
     # -------------------------------------------------------------------------------------------------- the whole
@@ -117,34 +119,51 @@ class Campaign:
             "bounce": self._bounce,
             "give up": self._give_up,
             "reboot": self._reboot,
+            "lose": self._lose,
         }
-        theme = themes[THEMES[self.seed % len(THEMES)]]
+        name = THEMES[self.seed % len(THEMES)]
         for n in range(3):
-            self.world.timeline.after(20 + 15 * n, theme)
+            self.world.timeline.after(20 + 15 * n, themes[name])
+        if name == "reboot":  # so late that nobody's later wish sends it along
+            self.world.timeline.after(self._minutes * 60 - 120, self._make_ready)
+            self.world.timeline.after(self._minutes * 60 - 5, self._reboot)
 
-    def _given(self) -> str | None:
-        """A node that was given a machine at this very moment."""
-        world, caller = self.world, self.world.clients.callers[1]
+    def _given(self, caller: Caller | None = None) -> Instance | None:
+        """A machine that was launched at this very moment; its node is told at its `next_try`, a little later."""
+        world = self.world
+        caller = caller or world.clients.callers[1]
         request = LaunchRequest(IMAGE, vm_type="m1.small")
         told: list[str] = []
         world.process(CLOUD).guard(
             lambda: told.extend(world.clients.launch(world.cloud.core, caller, request))
         )
-        return world.view.instances[told[0]].node if told else None
+        return world.view.instances[told[0]] if told else None
+
+    def _when_told(self, row: Instance, seconds: float, job: Callable[[], object]) -> None:
+        self.world.timeline.at(row.next_try + int(seconds * SECOND), job)
 
     def _vanish(self) -> None:
         """A node is cut off for longer than any deadline just when it was given a machine."""
-        name = self._given()
-        if name is not None:
-            self.world.history.note(f"LINK of {name} cut for long")
-            link = object_name(NODE, *name.split("/"))
-            self.world.timeline.after(0.0005, lambda: self.world.network.cut.add(link))
+        row = self._given(self.world.admin)  # no client ends it before its deadline does
+        if row is not None:
+            self.world.history.note(f"LINK of {row.node} cut for long")
+            link = object_name(NODE, *row.node.split("/"))
+            self._vanished = self._vanished or link
+            self._when_told(row, 0.0005, lambda: self.world.network.cut.add(link))
 
     def _give_up(self) -> None:
         """A host loses power just when it was given a machine, and is fenced."""
-        name = self._given()
-        if name is not None:
-            self.world.timeline.after(0.4, lambda: self._fence(name))
+        row = self._given()
+        if row is not None:
+            self._when_told(row, 0.4, lambda: self._fence(row.node))
+
+    def _lose(self) -> None:
+        """The cloud controller dies in the middle of a launch: its client never hears what became of it."""
+        cloud = object_name(CLOUD)
+        self.world.start(cloud)
+        self.world.process(CLOUD).doomed = 1
+        self._given()
+        self._later(3, lambda: self.world.start(cloud))
 
     def _flap(self) -> None:
         """One machine dies again and again."""
@@ -178,15 +197,27 @@ class Campaign:
             world.timeline.after(n, lambda what=("stop", "start")[n % 2]: ask(what))  # type: ignore[misc]
 
     def _reboot(self) -> None:
-        """Whatever runs is rebooted, while every other message is lost."""
+        """Whatever is known to run is rebooted, while every other message is lost."""
         world = self.world
+        world.start(object_name(CLOUD))
         world.network.weather = Weather(request_lost=0.5, answer_lost=0.2)
         self._later(40, self._calm)
-        running = tuple(sorted(world.history.runs()))
-        if running and self._busy:
-            world.process(CLOUD).guard(
-                lambda: world.clients.ask(world.cloud.core, world.admin, "reboot", running)
-            )
+        for id_ in sorted(world.history.runs()):
+            if lifecycle.state(world.view.instances[id_]) == lifecycle.RUNNING:
+                world.process(CLOUD).guard(
+                    lambda i=id_: world.clients.ask(world.cloud.core, world.admin, "reboot", (i,))  # type: ignore[misc]
+                )
+
+    def _make_ready(self) -> None:
+        """Fair weather, all are at work, and there are machines."""
+        world = self.world
+        self._calm()
+        world.network.cut.clear()
+        for name in list(world.network.processes):
+            if not self._host_off(name):
+                world.start(name)
+        for _ in range(3):
+            self._given()
 
     def _later(self, seconds: float, job: Callable[[], None]) -> None:
         """A repair: done in its time, or when all is repaired."""
@@ -266,6 +297,8 @@ class Campaign:
         self.world.history.note(f"LINK of {name} cut")
 
         def mended() -> None:
+            if name == self._vanished and self._busy:
+                return
             self.world.network.cut.discard(name)
             self.world.history.note(f"LINK of {name} mended")
 

@@ -39,7 +39,7 @@ class Clients:
         caller = r.choice(self.callers)
         what = r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         if rival and r.random() < 0.6:
-            caller = next(c for c in self.callers if c.account_id == rival)
+            caller = next((c for c in self.callers if c.account_id == rival), caller)
             what = r.choice(("launch", "again"))
         known = self.mine.setdefault(caller.account_id, [])
         if what == "launch":

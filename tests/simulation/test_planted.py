@@ -22,7 +22,9 @@ WITHIN = 30  # seeds; most are caught by the first or second
 def test_a_planted_bug_is_caught(memory, monkeypatch, name):
     planted.BUGS[name](monkeypatch.setattr)
     theme = planted.THEMES.get(name)
-    for seed in sorted(range(WITHIN), key=lambda n: THEMES[n % len(THEMES)] != theme):
+    known = planted.SEEDS.get(name)
+    rest = sorted(range(WITHIN), key=lambda n: THEMES[n % len(THEMES)] != theme)
+    for seed in rest if known is None else [known, *rest]:
         campaign = None
         try:
             campaign = Campaign(memory / str(seed), seed)
