@@ -14,6 +14,8 @@ import signal
 import time
 from pathlib import Path
 
+from euca_rpc.wire.files import write_atomically
+
 
 def began(pid: int) -> str | None:
     """The start time of a living process in clock ticks since boot, or None."""
@@ -26,7 +28,8 @@ def began(pid: int) -> str | None:
 
 
 def write(file: Path, pid: int) -> None:
-    file.write_text(f"{pid} {began(pid) or '-'}\n")
+    """Whole or not at all: somebody may be reading it."""
+    write_atomically(file, f"{pid} {began(pid) or '-'}\n".encode())
 
 
 def living(file: Path) -> int | None:

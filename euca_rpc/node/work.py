@@ -176,6 +176,8 @@ class NodeWork(NodeState):
         ):
             self._later[instance_id] = self._clock.now() + RETRY  # if even that cannot be written
             self._fail(instance_id, record.generation, error.sentence)
+            if self._machines[instance_id].settled:  # written: nothing is left to come back for
+                self._later.pop(instance_id, None)
             return
         self._later[instance_id] = self._clock.now() + RETRY
         if record is not None and record.detail != error.sentence:

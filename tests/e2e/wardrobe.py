@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from euca_rpc.clock import HOUR, SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.wire.calling import Fixed
 from euca_rpc.wire.contracts import ADMIN, CLOUD, CLUSTER, IMAGES, NAMESERVER, NODE
@@ -43,8 +44,8 @@ class Wardrobe:
             where = self.directory / f"{kind}-{len(self._made)}"
             request = Identity.make_key_and_csr(where, peer)
             authority = self.foreign if kind == "foreign" else self.own
-            days = {"days": -1 / 86400} if kind == "expired" else {}
-            Identity.install(where, authority.issue(request, peer, **days), authority.ca_pem)
+            past = {"days": 1.0, "now": SystemClock().wall() - 48 * HOUR} if kind == "expired" else {}
+            Identity.install(where, authority.issue(request, peer, **past), authority.ca_pem)
             (where / "ca.pem").write_bytes(self.own.ca_pem)
             self._made[peer, kind] = Identity.load(where)
         return self._made[peer, kind]

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -330,9 +331,10 @@ def test_nodes_on_one_machine_together_offer_no_more_than_it_has(tmp_path: Path)
         assert cores * count <= max(os.cpu_count() or 1, count)
 
 
-def test_real_guests_run_inside_a_host_of_their_own(tmp_path: Path) -> None:
-    config = config_for(tmp_path, node__hypervisor="qemu")
-    argv = list(programs.node_program(config, "zone-a", "host-1").argv)
+def test_real_guests_run_inside_a_host_of_their_own() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # as a socket's path has to be
+        config = config_for(Path(short), node__hypervisor="qemu")
+        argv = list(programs.node_program(config, "zone-a", "host-1").argv)
     assert argv[1:3] == ["-m", "euca_rpc.host"]
     assert argv[argv.index("--") + 1 :][:3] == [sys.executable, "-m", "euca_rpc.cli.main"]
 

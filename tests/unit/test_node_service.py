@@ -513,3 +513,17 @@ def test_a_full_disk_leaves_room_for_what_must_be_remembered(tmp_path: Path, mon
     (records.folder("i-0000000b")).mkdir()
     records.remove(record.Tombstone("i-0000000b", 1, 0))
     assert (tmp_path / "ballast").stat().st_size == record.BALLAST, "made anew when there is room again"
+
+
+def test_what_failed_for_good_is_not_come_back_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment in the past would make whoever drives the node step it without a pause."""
+
+    def refuse(self: object, plan: object) -> None:
+        raise EucaError("image_refused", "this will never start")
+
+    monkeypatch.setattr(SimulatedHypervisor, "start", refuse)
+    host.ask("ensure", spec())
+    host.carrier.settle()
+    assert host.seen() == ("failed", 1, "")
+    host.clock.advance(10 * SECOND)
+    assert host.node.step() is None  # type: ignore[union-attr]

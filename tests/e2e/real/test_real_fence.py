@@ -58,7 +58,9 @@ class Spare:
         eventually("all of it is gone", lambda: not real_cloud.members(self.space), 10.0)
 
     def said(self) -> str:
-        return (self.libvirt.directory / "log" / "child-0.log").read_text(errors="replace")
+        """By whoever runs on it: the daemon's own log, and what its init kept of it before that was open."""
+        logs = [*(self.libvirt.directory / "log").glob("child-0.log"), *(self.home / "log").glob("*.log*")]
+        return "".join(log.read_text(errors="replace") for log in logs)
 
     def qemus(self) -> list[str]:
         return [command for _, command in real_cloud.members(self.space) if "guest=i-" in command]
