@@ -9,10 +9,8 @@ a mapping of str to str: `cloud.store` maps them to tables field by field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from euca_rpc.clock import Micros
 
@@ -509,6 +507,3 @@ class Console:
     instance_id: str
     text: bytes
     at: Micros
-
-
-Wire = Mapping[str, Any]
