@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from euca_rpc.ids import mac_address
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.disks import RealDisks
 from euca_rpc.node.domain_xml import domain_xml
 from euca_rpc.node.hypervisor import Mark
 from euca_rpc.node.machine import no_crash, prepare
 from euca_rpc.node.network import UserNetwork
-from euca_rpc.types import BlobRef, MachineSpec
 
 from .figures import spread
 from .load import Job, run

@@ -16,20 +16,8 @@ from typing import Any, Protocol
 
 from euca_rpc.clock import Clock
 from euca_rpc.ids import Ids
-from euca_rpc.types import (
-    Caller,
-    Console,
-    Image,
-    InstanceStatus,
-    KeyPair,
-    Launched,
-    LaunchRequest,
-    Reservation,
-    Tag,
-    Transition,
-    VmType,
-    ZoneStatus,
-)
+from euca_rpc.shown import Console, InstanceStatus, Launched, Transition, ZoneStatus
+from euca_rpc.types import Caller, Image, KeyPair, LaunchRequest, Reservation, Tag, VmType
 
 
 class Zones(Protocol):

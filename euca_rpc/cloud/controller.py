@@ -38,9 +38,10 @@ from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
+from euca_rpc.machines import NodeReport
 from euca_rpc.nouns import Core
 from euca_rpc.policy.values import Launch, LaunchClass
-from euca_rpc.types import Instance, NodeReport, Seen
+from euca_rpc.types import Instance, Seen
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
 

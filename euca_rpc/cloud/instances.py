@@ -22,18 +22,8 @@ from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.policy.values import Launch, LaunchClass, Placement
-from euca_rpc.types import (
-    Caller,
-    Console,
-    Event,
-    Instance,
-    InstanceStatus,
-    Intent,
-    Launched,
-    LaunchRequest,
-    Reservation,
-    Transition,
-)
+from euca_rpc.shown import Console, InstanceStatus, Launched, Transition
+from euca_rpc.types import Caller, Event, Instance, Intent, LaunchRequest, Reservation
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
 

@@ -26,17 +26,7 @@ from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
 from euca_rpc.policy.values import Launch, LaunchClass
-from euca_rpc.types import (
-    Caller,
-    Image,
-    Instance,
-    KeyPair,
-    LaunchRequest,
-    Reservation,
-    Size,
-    Token,
-    VmType,
-)
+from euca_rpc.types import Caller, Image, Instance, KeyPair, LaunchRequest, Reservation, Size, Token, VmType
 
 TRIES = 3
 MAX_COUNT = 1000  # machines in one request; EC2's own ceiling is of this order

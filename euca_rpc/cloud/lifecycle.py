@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from euca_rpc.clock import HOUR, MINUTE, Micros
-from euca_rpc.types import End, Instance, Intent, MachineReport, Seen, Size
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import End, Instance, Intent, Seen, Size
 
 PENDING, RUNNING, SHUTTING_DOWN = "pending", "running", "shutting-down"
 TERMINATED, STOPPING, STOPPED = "terminated", "stopping", "stopped"

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from euca_rpc.errors import EucaError
-from euca_rpc.types import MachineReport, NodeReport, Seen
+from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.types import Seen
 from euca_rpc.wire.codec import unpack
 
 log = logging.getLogger("euca.cloud")

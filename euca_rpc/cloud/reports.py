@@ -15,7 +15,8 @@ from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
-from euca_rpc.types import Contact, Event, Instance, Intent, Node, NodeReport, Seen, Usage
+from euca_rpc.machines import NodeReport
+from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
 
 
 def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outcome:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from euca_rpc.clock import HOUR, Micros
 from euca_rpc.cloud.view import View
 from euca_rpc.images import tickets
-from euca_rpc.types import BlobRef, Instance, MachineSpec
+from euca_rpc.machines import BlobRef, MachineSpec
+from euca_rpc.types import Instance
 
 TICKET_LIFE: Micros = HOUR
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.view import View, silence
 from euca_rpc.errors import EucaError
-from euca_rpc.types import Caller, Contact, Reach, TypeRoom, VmType, ZoneStatus
+from euca_rpc.shown import Reach, TypeRoom, ZoneStatus
+from euca_rpc.types import Caller, Contact, VmType
 
 
 def types_in_order(view: View) -> list[VmType]:

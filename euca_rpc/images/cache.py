@@ -20,7 +20,7 @@ from pathlib import Path
 from euca_rpc.clock import SECOND, Clock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.images.blobs import is_sha256
-from euca_rpc.types import BlobRef
+from euca_rpc.machines import BlobRef
 
 GRACE = 30 * SECOND
 SPARE = 64 << 20  # bytes of the file system that images never take

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from euca_rpc.errors import EucaError
 from euca_rpc.images.blobs import CHUNK, disk_trouble, sync_directory
-from euca_rpc.types import BlobRef
+from euca_rpc.machines import BlobRef
 from euca_rpc.wire.contracts import IMAGES
 from euca_rpc.wire.pki import read_certificate
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node import root_disk, seed
 from euca_rpc.node.hypervisor import Disk
 from euca_rpc.node.machine import Crash, ImageSource, Made, Superseded, finish_disk
-from euca_rpc.types import BlobRef, MachineSpec
 
 GIB = 1 << 30
 ROOT, SEED = "disk.qcow2", "seed.iso"

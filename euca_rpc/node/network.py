@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from euca_rpc.errors import EucaError
+from euca_rpc.machines import MachineSpec
 from euca_rpc.node.hypervisor import Forward, NetworkPlan
-from euca_rpc.types import MachineSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from euca_rpc.clock import Micros
+from euca_rpc.machines import MachineReport
 from euca_rpc.node.hypervisor import Domain
 from euca_rpc.node.record import Record
-from euca_rpc.types import End, Intent, MachineReport, Seen, Size
+from euca_rpc.types import End, Intent, Seen, Size
 
 _HOST_LOSS = {"", End.UNKNOWN, End.CRASHED}  # ends that a changed boot id explains better
 

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 from euca_rpc.clock import Micros
 from euca_rpc.errors import EucaError
-from euca_rpc.types import BlobRef, MachineSpec
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.wire.codec import pack
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from euca_rpc.machines import MachineSpec
 from euca_rpc.node import confined
-from euca_rpc.types import MachineSpec
 
 
 def meta_data(spec: MachineSpec) -> str:

@@ -33,11 +33,12 @@ from typing import Any
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, parse_resource_id
+from euca_rpc.machines import MachineSpec
 from euca_rpc.node.machine import console_tail, no_disk_sentence
 from euca_rpc.node.observed import held, left_over, shortage
 from euca_rpc.node.record import Record, Tombstone
 from euca_rpc.node.work import NodeWork
-from euca_rpc.types import Intent, MachineSpec, Seen, Size
+from euca_rpc.types import Intent, Seen, Size
 from euca_rpc.wire.codec import pack, unpack
 from euca_rpc.wire.contracts import CONTRACT, NODE, OLDEST
 

@@ -16,6 +16,7 @@ from euca_rpc.carrier import Carrier
 from euca_rpc.clock import HOUR, SECOND, Clock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
+from euca_rpc.machines import MachineReport, NodeReport
 from euca_rpc.node.capacity import OfferSettings, disk_gb, nearly_full, offer
 from euca_rpc.node.disks import RealDisks
 from euca_rpc.node.hypervisor import Domain, HostFacts, Hypervisor, Mark
@@ -23,7 +24,7 @@ from euca_rpc.node.machine import Crash, Disks, ImageSource, no_crash
 from euca_rpc.node.network import Network
 from euca_rpc.node.observed import held, report_of, see
 from euca_rpc.node.record import HomeLock, Record, Records, Tombstone
-from euca_rpc.types import Intent, MachineReport, NodeReport, Seen, Size
+from euca_rpc.types import Intent, Seen, Size
 
 log = logging.getLogger(__name__)
 

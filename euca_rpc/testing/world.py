@@ -37,6 +37,7 @@ from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
 from euca_rpc.cluster.service import ClusterService
 from euca_rpc.ids import SeededIds, node_id
+from euca_rpc.machines import BlobRef
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
@@ -51,7 +52,7 @@ from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
 from euca_rpc.testing.timeline import Killed, Process, Storm, Timeline
-from euca_rpc.types import BlobRef, Caller, Image, Size, User
+from euca_rpc.types import Caller, Image, Size, User
 from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
 
 IMAGE = "emi-00000001"

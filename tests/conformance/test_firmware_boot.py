@@ -29,11 +29,11 @@ from euca_rpc.host.settings import CONSOLE_BACKUPS, CONSOLE_BYTES
 from euca_rpc.ids import SystemIds
 from euca_rpc.images import test_image
 from euca_rpc.images.inspection import inspect
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.hypervisor import Mark
 from euca_rpc.node.network import UserNetwork
 from euca_rpc.node.service import NodeService
-from euca_rpc.types import BlobRef, MachineSpec
 from euca_rpc.wire.codec import pack
 
 GRUB = Path("/usr/lib/grub/i386-pc")

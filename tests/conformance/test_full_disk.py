@@ -21,11 +21,11 @@ from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.ids import SystemIds
 from euca_rpc.images.test_image import build
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.hypervisor import Mark
 from euca_rpc.node.network import UserNetwork
 from euca_rpc.node.service import NodeService
-from euca_rpc.types import BlobRef, MachineSpec
 from euca_rpc.wire.codec import pack
 
 pytestmark = [

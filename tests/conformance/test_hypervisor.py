@@ -27,13 +27,14 @@ from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.ids import SystemIds
 from euca_rpc.images.test_image import TestImage, build
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.hypervisor import DomainPlan, Hypervisor, Mark, NetworkPlan
 from euca_rpc.node.machine import CMDLINE
 from euca_rpc.node.network import UserNetwork
 from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
-from euca_rpc.types import BlobRef, End, MachineSpec, Size
+from euca_rpc.types import End, Size
 from euca_rpc.wire.codec import pack
 
 REAL = [

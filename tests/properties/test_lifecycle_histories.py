@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from euca_rpc.clock import MINUTE, SECOND
 from euca_rpc.cloud import lifecycle
-from euca_rpc.types import End, Instance, Intent, MachineReport, Seen, Size
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import End, Instance, Intent, Seen, Size
 
 NOW = 1_700_000_000 * SECOND
 

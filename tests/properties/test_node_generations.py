@@ -20,12 +20,13 @@ from euca_rpc.carrier import Answer, OnAnswer
 from euca_rpc.clock import HOUR, SECOND, ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
 from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
-from euca_rpc.types import BlobRef, End, MachineSpec
+from euca_rpc.types import End
 from euca_rpc.wire.codec import pack
 
 IDS = ("i-0000000a", "i-0000000b")

@@ -30,7 +30,7 @@ from euca_rpc.images.blobs import Blobs
 from euca_rpc.images.cache import ImageCache
 from euca_rpc.images.qcow2 import Limits
 from euca_rpc.images.server import ImageServer
-from euca_rpc.types import BlobRef
+from euca_rpc.machines import BlobRef
 from euca_rpc.wire.pki import Authority, Identity, PeerName, read_certificate
 from euca_rpc.wire.tls import Contexts
 
@@ -178,7 +178,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from euca_rpc.images.client import download
-from euca_rpc.types import BlobRef
+from euca_rpc.machines import BlobRef
 from euca_rpc.wire.pki import Identity
 from euca_rpc.wire.tls import Contexts
 identity, to, *ref = sys.argv[1:]

@@ -14,10 +14,11 @@ from euca_rpc.cloud import instances, launch, lifecycle, nodes, reconcile, repor
 from euca_rpc.cloud.changes import Insert, Outcome, Put
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.store import Store
+from euca_rpc.machines import MachineSpec
 from euca_rpc.node import marks, observed, simulated, state, work
 from euca_rpc.node.record import Records
 from euca_rpc.node.service import NodeService
-from euca_rpc.types import Intent, MachineSpec, Seen, Size, Token
+from euca_rpc.types import Intent, Seen, Size, Token
 
 Patch = Callable[[Any, str, Any], None]
 BUGS: dict[str, Callable[[Patch], None]] = {}

@@ -13,7 +13,7 @@ from euca_rpc.clock import MINUTE, SECOND, ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.images import cache as cache_module
 from euca_rpc.images.cache import ImageCache
-from euca_rpc.types import BlobRef
+from euca_rpc.machines import BlobRef
 
 KIB = 1024
 

@@ -14,7 +14,8 @@ import pytest
 
 from euca_rpc.clock import HOUR, MINUTE, SECOND
 from euca_rpc.cloud import lifecycle
-from euca_rpc.types import End, Instance, Intent, MachineReport, Seen, Size
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import End, Instance, Intent, Seen, Size
 
 NOW = 1_700_000_000 * SECOND
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from euca_rpc.errors import EucaError
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node import virtualisation
 from euca_rpc.node.capacity import OfferSettings, disk_gb, nearly_full, offer
 from euca_rpc.node.hypervisor import Domain, Forward, Mark
@@ -19,7 +20,7 @@ from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork, UserNetwork
 from euca_rpc.node.open import open_backend
 from euca_rpc.node.simulated import SimulatedHypervisor
-from euca_rpc.types import BlobRef, MachineSpec, Size
+from euca_rpc.types import Size
 
 HAVE = Size(4, 8000, 100)
 

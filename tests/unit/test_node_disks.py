@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from euca_rpc.errors import EucaError
+from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node import image_keys, root_disk
 from euca_rpc.node.disks import RealDisks
 from euca_rpc.node.machine import Superseded, no_crash
-from euca_rpc.types import BlobRef, MachineSpec
 
 NEEDED = ("qemu-img", "qemu-storage-daemon", "debugfs", "mkfs.ext4", "resize2fs", "genisoimage", "setpriv")
 pytestmark = pytest.mark.skipif(

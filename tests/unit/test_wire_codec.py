@@ -11,32 +11,32 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from euca_rpc import types
+from euca_rpc import machines, shown, types
 from euca_rpc.errors import EucaError
 from euca_rpc.wire import codec
 
 CROSSING = [
     types.Size,
-    types.BlobRef,
-    types.MachineSpec,
-    types.MachineReport,
-    types.NodeReport,
+    machines.BlobRef,
+    machines.MachineSpec,
+    machines.MachineReport,
+    machines.NodeReport,
     types.Instance,
     types.Image,
     types.LaunchRequest,
-    types.Reach,
-    types.ZoneStatus,
-    types.InstanceStatus,
-    types.Launched,
-    types.Console,
+    shown.Reach,
+    shown.ZoneStatus,
+    shown.InstanceStatus,
+    shown.Launched,
+    shown.Console,
     types.Event,
     types.Node,
     types.User,
     types.Quota,
 ]
 SIZE = types.Size(2, 1024, 10)
-REPORT = types.NodeReport(
-    "open/host1", "boot", "qemu", "x86_64", SIZE, 7, (types.MachineReport("i-1", 1, 0, "running"),)
+REPORT = machines.NodeReport(
+    "open/host1", "boot", "qemu", "x86_64", SIZE, 7, (machines.MachineReport("i-1", 1, 0, "running"),)
 )
 
 integers = st.integers(-(2**63), 2**63 - 1)
@@ -80,7 +80,7 @@ def test_garbage_is_refused_with_an_error_of_ours(cls: type, value: object) -> N
 @given(name=st.sampled_from(sorted(codec.pack(REPORT))), value=garbage)
 def test_one_field_of_garbage_never_becomes_another_type(name: str, value: object) -> None:
     with suppress(EucaError):
-        read = codec.unpack(types.NodeReport, {**codec.pack(REPORT), name: value})
+        read = codec.unpack(machines.NodeReport, {**codec.pack(REPORT), name: value})
         assert type(getattr(read, name)) is type(getattr(REPORT, name))
 
 
@@ -94,7 +94,7 @@ def test_a_missing_field_is_named() -> None:
     wire = codec.pack(REPORT)
     del wire["boot_id"]
     with pytest.raises(EucaError, match="NodeReport lacks its field boot_id") as caught:
-        codec.unpack(types.NodeReport, wire)
+        codec.unpack(machines.NodeReport, wire)
     assert caught.value.symbol == "parameter_missing"
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_type_deep_inside_is_named_and_its_value_is_not_shown() -> None:
     with pytest.raises(
         EucaError, match=r"NodeReport\.machines\[0\]\.generation must be an integer, not str"
     ) as caught:
-        codec.unpack(types.NodeReport, wire)
+        codec.unpack(machines.NodeReport, wire)
     assert caught.value.symbol == "parameter_invalid"
     assert "s3cret" not in caught.value.sentence
 

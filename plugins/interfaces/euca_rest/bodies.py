@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from euca_rpc import types
+from euca_rpc import shown, types
 from euca_rpc.clock import iso
 from euca_rpc.types import LaunchRequest
 
@@ -241,7 +241,7 @@ class Instances:
 
 
 # -------------------------------------------------------------------------------------- how values are shown
-def zone(it: types.ZoneStatus) -> Zone:
+def zone(it: shown.ZoneStatus) -> Zone:
     since = it.reach.silent_since
     room = tuple(Room(one.vm_type.name, one.free, one.total) for one in it.rooms)
     return Zone(it.name, it.reach.up, None if since is None else iso(since), room)
@@ -274,7 +274,7 @@ def made_key(it: types.KeyPair, private_key: str | None) -> MadeKey:
     return MadeKey(it.id, it.name, it.key_type, it.fingerprint, it.public_key, private_key)
 
 
-def instance(status: types.InstanceStatus) -> Instance:
+def instance(status: shown.InstanceStatus) -> Instance:
     it = status.instance
     return Instance(
         id=it.id,

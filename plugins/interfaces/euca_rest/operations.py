@@ -13,7 +13,8 @@ from euca_rpc.clock import iso
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resource_id
 from euca_rpc.nouns import Core
-from euca_rpc.types import Caller, InstanceStatus, LaunchRequest
+from euca_rpc.shown import InstanceStatus
+from euca_rpc.types import Caller, LaunchRequest
 
 from . import bodies as b
 from .paging import page

@@ -18,21 +18,8 @@ from euca_rpc.clock import SECOND, ManualClock, SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds, mac_address, resource_id
 from euca_rpc.nouns import Core, Credential
-from euca_rpc.types import (
-    Caller,
-    Console,
-    Image,
-    Instance,
-    InstanceStatus,
-    KeyPair,
-    Launched,
-    Reach,
-    Reservation,
-    Transition,
-    TypeRoom,
-    VmType,
-    ZoneStatus,
-)
+from euca_rpc.shown import Console, InstanceStatus, Launched, Reach, Transition, TypeRoom, ZoneStatus
+from euca_rpc.types import Caller, Image, Instance, KeyPair, Reservation, VmType
 
 
 def _load(name):

@@ -19,7 +19,8 @@ from euca_rpc.carrier import Answer
 from euca_rpc.cloud import accounts, images, nodes
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.errors import EucaError
-from euca_rpc.types import Caller, LaunchRequest, MachineReport, NodeReport, Size, VmType, Zone
+from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.types import Caller, LaunchRequest, Size, VmType, Zone
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
 

@@ -10,7 +10,8 @@ from soap_letters import SOAP, captured, created_at
 from soap_scene import CAPTURES, CLIENTS, SHARED, Genuine, Scene, captured_certificate, fake
 
 from euca_ec2.operations import ACTIONS
-from euca_rpc.types import Instance, InstanceStatus, Reservation
+from euca_rpc.shown import InstanceStatus
+from euca_rpc.types import Instance, Reservation
 
 FILES = [path for client in CLIENTS for path in sorted((CAPTURES / client).glob("*.http"))]
 if not FILES:

@@ -19,8 +19,9 @@ from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds
+from euca_rpc.machines import NodeReport
 from euca_rpc.policy.values import Placement
-from euca_rpc.types import Caller, Image, NodeReport, Size
+from euca_rpc.types import Caller, Image, Size
 from euca_rpc.wire.codec import pack
 
 

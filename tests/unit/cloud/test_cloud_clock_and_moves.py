@@ -6,7 +6,8 @@ import pytest
 
 from euca_rpc.clock import ManualClock
 from euca_rpc.cloud import lifecycle
-from euca_rpc.types import LaunchRequest, MachineReport
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import LaunchRequest
 
 
 class JumpingClock(ManualClock):

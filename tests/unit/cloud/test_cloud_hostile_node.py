@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from euca_rpc.cloud import lifecycle
-from euca_rpc.types import LaunchRequest, MachineReport, NodeReport, Size
+from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.types import LaunchRequest, Size
 from euca_rpc.wire.codec import pack
 
 

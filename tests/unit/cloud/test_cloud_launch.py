@@ -10,7 +10,8 @@ from euca_rpc.cloud import lifecycle, nodes
 from euca_rpc.cloud.accounts import set_quota
 from euca_rpc.cloud.launch import GATHER
 from euca_rpc.errors import EucaError
-from euca_rpc.types import LaunchRequest, MachineReport, Quota, Size, Usage
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import LaunchRequest, Quota, Size, Usage
 
 
 def launch(bench, n=1, **kw):

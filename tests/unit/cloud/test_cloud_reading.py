@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from euca_rpc.cloud import reading
-from euca_rpc.types import MachineReport, NodeReport, Seen, Size
+from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.types import Seen, Size
 from euca_rpc.wire.codec import pack
 
 

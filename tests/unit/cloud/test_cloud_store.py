@@ -126,7 +126,8 @@ def test_a_second_process_is_refused_and_told_who_holds_it(store, tmp_path):
 
 def test_the_view_is_the_disk(bench):
     """Whatever was done: the published view equals the one that a restart would read."""
-    from euca_rpc.types import LaunchRequest, MachineReport
+    from euca_rpc.machines import MachineReport
+    from euca_rpc.types import LaunchRequest
 
     bench.add_node()
     core = bench.cloud.core.instances

@@ -6,7 +6,7 @@ import pytest
 
 from euca_rpc.cloud import admin
 from euca_rpc.cloud.seal import Seal
-from euca_rpc.types import NodeReport
+from euca_rpc.machines import NodeReport
 from euca_rpc.wire.codec import pack
 
 FULL = "The disk under /var/lib/euca has only 12 MiB left; guests' writes will fail when it is full."

@@ -9,7 +9,8 @@ from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.images import add_upload
 from euca_rpc.errors import EucaError
-from euca_rpc.types import LaunchRequest, MachineReport, Size
+from euca_rpc.machines import MachineReport
+from euca_rpc.types import LaunchRequest, Size
 
 RECEIPT = {
     "sha256": "b" * 64,

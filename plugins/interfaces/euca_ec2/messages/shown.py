@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
-from euca_rpc.types import InstanceStatus, Reservation
+from euca_rpc.shown import InstanceStatus
+from euca_rpc.types import Reservation
 
 from ..fields import FLAG, INTEGER, MOMENT, TEXTS, Items, Made, Struct, out, param
 from .instances import State

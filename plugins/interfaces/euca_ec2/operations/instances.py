@@ -7,7 +7,8 @@ from concurrent.futures import TimeoutError as NoAnswer
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE
-from euca_rpc.types import LaunchRequest, Transition
+from euca_rpc.shown import Transition
+from euca_rpc.types import LaunchRequest
 
 from ..errors import WireError
 from ..messages import instances as m

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from euca_rpc.clock import moment
 from euca_rpc.errors import EucaError
-from euca_rpc.types import VmType, ZoneStatus
+from euca_rpc.shown import ZoneStatus
+from euca_rpc.types import VmType
 
 from ..filters import matching
 from ..messages import places as m

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from euca_rpc.clock import iso
-from euca_rpc.types import InstanceStatus, Reservation
+from euca_rpc.shown import InstanceStatus
+from euca_rpc.types import Reservation
 
 from ..filters import matching
 from ..messages import shown as m

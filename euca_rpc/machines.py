@@ -1,0 +1,72 @@
+"""What crosses to a node (MachineSpec, with a BlobRef for each of its blobs) and what comes back (MachineReport, NodeReport)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from euca_rpc.clock import Micros
+from euca_rpc.types import Size
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """Where a node gets an image: content address, declared format, and a ticket for this node alone."""
+
+    image_id: str
+    sha256: str
+    bytes: int
+    virtual_bytes: int
+    format: str
+    url: str
+    ticket: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """All a node needs to make one generation of an instance run.  Complete: the node asks nobody back."""
+
+    instance_id: str
+    generation: int
+    reboots: int
+    fresh: bool  # True: no disk may exist yet.  False: it must, a missing one is a failure, never a new disk
+    account_id: str
+    cores: int
+    memory_mb: int
+    disk_gb: int
+    architecture: str
+    image: BlobRef
+    kernel: BlobRef | None
+    ramdisk: BlobRef | None
+    mac: str
+    private_address: str
+    public_address: str
+    hostname: str
+    public_key: str = ""
+    user_data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    instance_id: str
+    generation: int
+    reboots: int
+    seen: str  # Seen
+    end: str = ""  # End, when seen is stopped
+    detail: str = ""
+    private_address: str = ""
+    public_address: str = ""
+    since: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """Complete: a machine that is not in it is unknown to the node."""
+
+    node: str  # node id
+    boot_id: str
+    hypervisor: str  # "kvm" | "qemu" | "xen" | "test" | "simulated"
+    architecture: str
+    offer: Size  # capacity × ratios − reserve − foreign domains
+    version: int  # raised by every change, restarts at a random number when the daemon does
+    machines: tuple[MachineReport, ...] = ()
+    warnings: tuple[str, ...] = ()
