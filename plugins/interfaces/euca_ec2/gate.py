@@ -7,6 +7,10 @@ connection to the workers when a whole request (head and body) is in memory:
     accepted, or kept alive ──► gate: bytes gathered ──complete, or hopeless──► worker: parse, answer
                                       └── not complete in time ──► closed
 
+A connection that was answered and has not begun its next request is *idle*: it may stay so for longer than a request
+may take, because clients keep connections and a client may meet its connection just being closed.  Idle ones are the
+first to go when there are too many.
+
 TLS handshakes happen here as well, as part of reading, so that a silent connection stalls nobody.  The same thread
 shuts connections whose answer is not worked out and taken in time.  A request is *hopeless* when it is too large or
 not HTTP: cheroot then refuses it with what there is.
@@ -112,12 +116,18 @@ def makefile(sock: socket.socket, mode: str = "rb", _size: int = -1) -> Gathered
 
 class Gate:
     def __init__(
-        self, hand_over: Callable[[Any], None], request_seconds: float, answer_seconds: float
+        self,
+        hand_over: Callable[[Any], None],
+        request_seconds: float,
+        answer_seconds: float,
+        idle_seconds: float,
     ) -> None:
         self._hand_over = hand_over
         self._request_seconds, self._answer_seconds = request_seconds, answer_seconds
-        self._arrivals: deque[Any] = deque()
+        self._idle_seconds = idle_seconds
+        self._arrivals: deque[tuple[Any, bool]] = deque()  # connection, whether it was kept alive
         self._waiting: dict[Any, float] = {}  # connection → by when its request must be here; oldest first
+        self._idle: dict[Any, float] = {}  # connection → by when its next request must begin; oldest first
         self._working: dict[Any, float] = {}  # connection → by when its answer must be out
         self._selector = selectors.DefaultSelector()
         self._bell, self._rope = socket.socketpair()
@@ -138,7 +148,12 @@ class Gate:
 
     def admit(self, conn: Any) -> None:
         """From any thread: this connection owes a request."""
-        self._arrivals.append(conn)
+        self._arrivals.append((conn, False))
+        self._ring()
+
+    def keep(self, conn: Any) -> None:
+        """From any thread: this connection was answered and may make another request."""
+        self._arrivals.append((conn, True))
         self._ring()
 
     def working(self, conn: Any) -> None:
@@ -162,25 +177,28 @@ class Gate:
                     else:
                         self._gather(key.data)
                 while self._arrivals:
-                    self._enter(self._arrivals.popleft())
+                    self._enter(*self._arrivals.popleft())
                 self._sweep(time.monotonic())
             except Exception:
                 log.exception("the gate goes on after an error")
-        for conn in (*self._waiting, *self._arrivals):
+        for conn in (*self._waiting, *self._idle, *(conn for conn, _ in self._arrivals)):
             self._drop(conn)
         self._selector.close()
         self._bell.close()
         self._rope.close()
 
-    def _enter(self, conn: Any) -> None:
+    def _enter(self, conn: Any, kept: bool) -> None:
         conn.socket.settimeout(0)
         conn.rfile.continued = False
         if conn.rfile.has_data() and conn.rfile.ready():  # a pipelined request
             self._pass(conn)
             return
-        while len(self._waiting) >= MOST_WAITING:
-            self._drop(next(iter(self._waiting)))
-        self._waiting[conn] = time.monotonic() + self._request_seconds
+        while len(self._idle) + len(self._waiting) >= MOST_WAITING:
+            self._drop(next(iter(self._idle or self._waiting)))
+        if kept and not conn.rfile.has_data():
+            self._idle[conn] = time.monotonic() + self._idle_seconds
+        else:
+            self._waiting[conn] = time.monotonic() + self._request_seconds
         self._selector.register(conn.socket, selectors.EVENT_READ, conn)
         self._gather(conn)  # the bytes are often there already
 
@@ -194,12 +212,14 @@ class Gate:
                     self._drop(conn)
                     return
                 rfile.buffer += piece
+                if self._idle.pop(conn, None) is not None:  # its next request has begun
+                    self._waiting[conn] = time.monotonic() + self._request_seconds
                 if rfile.ready():
                     self._leave(conn)
                     self._pass(conn)
                     return
             if isinstance(conn.socket, ssl.SSLSocket) and conn.socket.pending():
-                self._arrivals.append(conn)
+                self._arrivals.append((conn, False))
                 self._leave(conn)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             if rfile.expects():
@@ -211,6 +231,7 @@ class Gate:
 
     def _leave(self, conn: Any) -> None:
         self._waiting.pop(conn, None)
+        self._idle.pop(conn, None)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(conn.socket)
 
@@ -224,10 +245,11 @@ class Gate:
             conn.close()
 
     def _sweep(self, now: float) -> None:
-        for conn, until in list(self._waiting.items()):
-            if until > now:
-                break
-            self._drop(conn)
+        for connections in (self._waiting, self._idle):
+            for conn, until in list(connections.items()):
+                if until > now:
+                    break
+                self._drop(conn)
         for conn, until in list(self._working.items()):
             if until <= now:
                 self._working.pop(conn, None)

@@ -103,7 +103,7 @@ class _Server(wsgi.Server):
     def put_conn(self, conn: Any) -> None:
         """Kept alive: straight back to the gate, not by way of cheroot's own list of idle connections."""
         if self.ready:
-            self.gate.admit(conn)
+            self.gate.keep(conn)
         else:
             conn.close()
 
@@ -213,7 +213,9 @@ class _Listener:
         )
         self.server.max_request_body_size = MAX_BODY
         self.server.keep_alive_conn_limit = 256
-        self.server.gate = Gate(self.server.hand_over, settings.request_seconds, settings.answer_seconds)
+        self.server.gate = Gate(
+            self.server.hand_over, settings.request_seconds, settings.answer_seconds, settings.idle_seconds
+        )
         if tls:
             self.server.ssl_adapter = _Tls(settings.certificate, settings.key)
         try:

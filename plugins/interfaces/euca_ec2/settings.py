@@ -23,6 +23,7 @@ class Ec2Settings:
     private_cidr: str = "10.0.0.0/8"  # where private addresses come from, as DescribeVpcs shows it
     request_seconds: float = 10.0  # a request must have arrived within this time
     answer_seconds: float = 60.0  # … and its answer must be worked out and taken within this
+    idle_seconds: float = 75.0  # a connection that was answered may make its next request within this
     console_seconds: float = 10.0
     state_directory: str = ""  # for the signatures that SOAP messages used up; without it there is no SOAP
     rate: float = 200.0  # requests a second that one user may make in the long run; 0 = no limit

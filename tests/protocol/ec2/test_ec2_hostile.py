@@ -125,6 +125,55 @@ def test_ten_times_as_many_dripping_clients_as_threads(serve, certificate, tls):
     assert good(port, arguments[0], verify=arguments[1]) < 1
 
 
+def closed_after(sock, patience):
+    """Seconds until the server closed it."""
+    begun = time.monotonic()
+    sock.settimeout(patience)
+    assert sock.recv(1000) == b""
+    return time.monotonic() - begun
+
+
+def test_a_kept_connection_may_rest_longer_than_a_request_may_take(serve):
+    """A client that meets its connection just being closed has a failed call; so this is rare."""
+    live = serve(request_seconds=0.6, idle_seconds=3.0)
+    one = post(b"Action=DescribeInstances&Version=2016-11-15", FORM)
+    with (
+        socket.create_connection(("127.0.0.1", live.port), timeout=5) as rests,
+        socket.create_connection(("127.0.0.1", live.port), timeout=5) as drips,
+    ):
+        for sock in (rests, drips):
+            sock.sendall(one)
+            assert b"</Response>" in sock.recv(65536)
+        time.sleep(1.5)  # longer than a request may take
+        rests.sendall(one)
+        assert b"</Response>" in rests.recv(65536)
+        drips.sendall(one[:10])  # its next request has begun: now that limit counts
+        assert 0.3 < closed_after(drips, 5) < 2.0
+        assert 0.5 < closed_after(rests, 5) < 3.6
+
+
+def test_resting_connections_go_first_when_there_are_too_many(serve, monkeypatch):
+    monkeypatch.setattr("euca_ec2.gate.MOST_WAITING", 3)
+    live = serve(request_seconds=20.0)
+    one = post(b"Action=DescribeInstances&Version=2016-11-15", FORM)
+    with contextlib.ExitStack() as stack:
+
+        def connected():
+            return stack.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=5))
+
+        owing = connected()
+        owing.sendall(one[:10])
+        rests = connected()
+        rests.sendall(one)
+        assert b"</Response>" in rests.recv(65536)
+        time.sleep(0.2)
+        silent = [connected(), connected()]  # one more than there is room for
+        assert closed_after(rests, 5) < 2.0
+        owing.sendall(one[10:])
+        assert b"</Response>" in owing.recv(65536)
+        assert silent
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
