@@ -153,7 +153,7 @@ def test_a_kept_connection_may_rest_longer_than_a_request_may_take(serve):
 
 
 def test_resting_connections_go_first_when_there_are_too_many(serve, monkeypatch):
-    monkeypatch.setattr("euca_ec2.gate.MOST_WAITING", 3)
+    monkeypatch.setattr("euca_rpc.http.gate.MOST_WAITING", 3)
     live = serve(request_seconds=20.0)
     one = post(b"Action=DescribeInstances&Version=2016-11-15", FORM)
     with contextlib.ExitStack() as stack:
@@ -273,7 +273,7 @@ def test_clients_that_do_not_take_their_answers(serve, cloud):
 
 
 def test_too_many_silent_connections_push_out_the_oldest(live, monkeypatch):
-    monkeypatch.setattr("euca_ec2.gate.MOST_WAITING", 5)
+    monkeypatch.setattr("euca_rpc.http.gate.MOST_WAITING", 5)
     socks = [socket.create_connection(("127.0.0.1", live.port), timeout=3) for _ in range(8)]
     assert socks[0].recv(1) == b""
     assert good(live.port) < 1

@@ -40,7 +40,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNOR
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[A-Z]{1,20} [^\r\n]+ HTTP/1\.[01]\r\n")
-log = logging.getLogger("euca.ec2")
+log = logging.getLogger("euca.http")
 
 
 class Gathered:
@@ -135,7 +135,7 @@ class Gate:
         self._rope.setblocking(False)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="ec2-gate", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

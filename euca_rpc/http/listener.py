@@ -1,0 +1,197 @@
+"""A WSGI application on a port of its own: cheroot with its own threads, behind the gate.
+
+What an interface plugin needs to serve HTTP, and no more: 64 KiB of head, 1 MiB of body, a time for the request and
+one for the answer.  A listener serves http, or https if it is given a certificate.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import select
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+from cheroot import server as cheroot_server
+from cheroot import wsgi
+from cheroot.ssl import Adapter
+
+from euca_rpc.errors import EucaError
+from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gate, makefile
+
+LINGER = 1.0  # milliseconds that a thread stays with a connection it has answered
+log = logging.getLogger("euca.http")
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds."""
+
+    request: float = 10.0  # within which a request must have arrived
+    answer: float = 60.0  # … and its answer must be worked out and taken
+    idle: float = 75.0  # that a connection which was answered may rest
+
+
+class _HttpRequest(cheroot_server.HTTPRequest):
+    def respond(self) -> None:
+        super().respond()
+        self.conn.wfile.flush()
+
+    def simple_response(self, status: Any, msg: str = "") -> None:
+        """cheroot's own refusals: with a Date, and the connection closed, because its state is unknown."""
+        self.close_connection = True
+        body = f"{msg}\n".encode() if msg else b""
+        head = (
+            f"{self.server.protocol} {status}\r\nDate: {formatdate(usegmt=True)}\r\nConnection: close\r\n"
+            f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.conn.wfile.write(head.encode("latin-1") + body)
+        self.conn.wfile.flush()
+
+
+class _Connection(cheroot_server.HTTPConnection):
+    RequestHandlerClass = _HttpRequest
+
+    def __init__(self, server: Any, sock: Any, _makefile: Any = None) -> None:
+        super().__init__(server, sock, makefile)
+
+    def communicate(self) -> bool:
+        gate: Gate = self.server.gate
+        try:
+            gate.working(self)
+            while super().communicate():  # type: ignore[no-untyped-call]
+                if not self._goes_on():
+                    return True
+                gate.working(self)
+            return False
+        finally:
+            gate.done(self)
+
+    def _goes_on(self) -> bool:
+        """Is the client's next request here within a moment?  Then this thread answers it, and two hand-overs between
+        threads are saved.  Never while other connections wait for a thread."""
+        server = self.server
+        if (
+            server.requests.qsize
+            or not server.ready
+            or self.rfile.has_data()
+            or isinstance(self.socket, ssl.SSLSocket)
+        ):
+            return False
+        look = select.poll()
+        look.register(self.socket, select.POLLIN)
+        if not look.poll(LINGER):
+            return False
+        piece = self.socket.recv(65536)
+        self.rfile.continued = False
+        self.rfile.buffer += piece
+        return bool(self.rfile.ready())  # if not: the gate gathers the rest, or sees the end
+
+
+class _Server(wsgi.Server):
+    ConnectionClass = _Connection
+    gate: Gate
+
+    def process_conn(self, conn: Any) -> None:
+        self.gate.admit(conn)
+
+    def put_conn(self, conn: Any) -> None:
+        """Kept alive: straight back to the gate, not by way of cheroot's own list of idle connections."""
+        if self.ready:
+            self.gate.keep(conn)
+        else:
+            conn.close()
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        return bool(self.ready)  # how many may wait is the gate's decision
+
+    def hand_over(self, conn: Any) -> None:
+        super().process_conn(conn)
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        log.log(level, "%s", msg, exc_info=traceback)
+
+
+class _Tls(Adapter):
+    """The handshake is left to the first read, which the gate does without blocking."""
+
+    def __init__(self, whose: str, certificate: str, key: str) -> None:
+        super().__init__(certificate, key)
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            self.context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise EucaError(
+                "config_invalid",
+                f"{whose} cannot use the certificate {certificate} with the key {key}: {error}.",
+            ) from error
+
+    def wrap(self, sock: Any) -> tuple[Any, Environ]:
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, self.get_environ()
+
+    def bind(self, sock: Any) -> Any:
+        return sock
+
+    def get_environ(self) -> Environ:
+        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+    def makefile(self, sock: Any, mode: str = "r", bufsize: int = -1) -> Any:
+        return makefile(sock, mode, bufsize)
+
+
+class Listener:
+    """``whose`` begins the sentence of a refusal: "The EC2 interface"."""
+
+    def __init__(
+        self,
+        whose: str,
+        application: Application,
+        address: tuple[str, int],
+        threads: int,
+        patience: Patience,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
+        """``address``: host and port, 0 = any free one; ``certificate``: PEM files of the certificate and its key."""
+        host, port = address
+        self.server = _Server(
+            address,
+            application,
+            numthreads=threads,
+            server_name="euca",
+            request_queue_size=1024,
+            timeout=math.ceil(patience.request),
+            shutdown_timeout=5,
+        )
+        self.server.max_request_header_size = MAX_HEAD
+        self.server.expiration_interval = (
+            0.2  # seconds between looks at idle connections, and at a request to stop
+        )
+        self.server.max_request_body_size = MAX_BODY
+        self.server.keep_alive_conn_limit = 256
+        self.server.gate = Gate(self.server.hand_over, patience.request, patience.answer, patience.idle)
+        if certificate is not None:
+            self.server.ssl_adapter = _Tls(whose, *certificate)
+        try:
+            self.server.prepare()
+        except OSError as error:
+            raise EucaError("config_invalid", f"{whose} cannot listen on {host}:{port}: {error}.") from error
+        self.port: int = self.server.bind_addr[1]
+        self.thread = threading.Thread(target=self.server.serve, name=f"http-{self.port}", daemon=True)
+
+    def start(self) -> None:
+        self.server.gate.start()
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.server.gate.stop()
+        if self.thread.is_alive():
+            self.thread.join(5)
