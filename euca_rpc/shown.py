@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from euca_rpc.clock import Micros
-from euca_rpc.types import Instance, Reservation, VmType
+from euca_rpc.types import Caller, Instance, Node, Profile, Quota, Reservation, Size, VmType
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,179 @@ class Launched:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialStatus:
+    """An access key or a certificate, without its secret.  Its user may be disabled besides."""
+
+    id: str  # of a certificate: the hex SHA-256 of its bytes
+    user_name: str
+    enabled: bool
+    created_at: Micros
+    expires_at: Micros | None = None  # of a certificate
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     instance_id: str
     text: bytes
     at: Micros
+
+
+# ------------------------------------------------------------------------------------------ people and pages
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """A part of a list that may be long.  ``next`` goes into ``after`` of the next question; "" = that was all."""
+
+    rows: tuple[Row, ...]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks before anybody is known.  ``address`` is the peer's as the socket says, never a header's; ``device`` is
+    what `LoggedIn.device` once left in this browser."""
+
+    address: str
+    request_id: str = ""
+    device: str = field(default="", repr=False)
+    origin: str = "portal"
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpForm:
+    open: bool  # nobody can apply before the administrator's first steps are done
+    fields: tuple[str, ...]  # the optional fields of `Profile` that it shows
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Whom a session stands for, now.  ``caller`` is None as long as the first steps are owed: nothing else opens."""
+
+    caller: Caller | None
+    user_name: str
+    is_admin: bool
+    began_at: Micros
+    ends_at: Micros  # at the latest
+    failures: int = 0  # refused log-ins under this name since the one before this
+    first_steps: bool = False  # a password and an e-mail address have to be set
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """``token`` is the session's secret for a cookie; ``device`` is kept by the browser beyond the session and shows at the
+    next log-in that it is a known one.  Both are kept nowhere here."""
+
+    token: str = field(repr=False)
+    device: str = field(repr=False)
+    present: Present
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: str
+    name: str
+    account_id: str
+    account_name: str
+    is_admin: bool
+    status: str  # "unconfirmed" | "active" | "disabled" | "deleted"
+    created_at: Micros
+    profile: Profile
+    has_password: bool
+    instances: int  # that are not over
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    id: str
+    name: str
+    created_at: Micros
+    users: int  # that are not deleted
+    limits: Quota
+    held: Quota  # what its users hold together
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStatus:
+    """Three times the same numbers: -1 = no limit in ``limits`` and ``left``."""
+
+    scope: str  # "account/123456789012", "user/USERID"
+    limits: Quota
+    held: Quota
+    left: Quota
+
+
+@dataclass(frozen=True, slots=True)
+class MailLine:
+    """A mail that waits."""
+
+    id: str
+    to: str
+    kind: str  # of its template
+    queued_at: Micros
+    attempts: int
+    next_try: Micros
+    trouble: str  # what the mail server or the way to it said last
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    line: MailLine
+    subject: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailService:
+    server: str  # "" = none is configured: mails are kept
+    waiting: int
+    trouble: str  # why the last attempt failed; "" = it did not
+
+
+@dataclass(frozen=True, slots=True)
+class MailTemplate:
+    """``words`` may stand in the texts as $name or ${name}."""
+
+    kind: str
+    subject: str
+    text: str
+    words: tuple[str, ...]
+    changed: bool  # it is not the built-in one
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """What was used from ``at`` to the next point."""
+
+    at: Micros
+    instance_seconds: int
+    core_seconds: int
+    memory_mb_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    id: str  # of the user or the account
+    name: str
+    instance_seconds: int
+    core_seconds: int
+    memory_mb_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    node: Node
+    reach: Reach
+    heard_at: Micros | None  # the last news
+    warnings: tuple[str, ...]
+    free: Size
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    name: str
+    cloud: bool  # in force where a zone has none of its own
+    zones: tuple[str, ...]  # in force there
+    health: str  # one sentence

@@ -68,6 +68,18 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What people tell of themselves; only the e-mail address is needed."""
+
+    full_name: str = ""
+    email: str = ""
+    telephone: str = ""
+    project_leader: str = ""
+    affiliation: str = ""
+    project_description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     id: str
     name: str
@@ -76,6 +88,25 @@ class User:
     enabled: bool
     created_at: Micros
     email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Somebody asks for an account.  No user yet: the name is only wished for, and others may wish for the same."""
+
+    id: str  # "req-" + 16 hex digits
+    user_name: str
+    password: str = field(repr=False)  # its hash (`cloud.passwords`)
+    address: str  # where it came from
+    applied_at: Micros
+    full_name: str = ""
+    email: str = ""
+    telephone: str = ""
+    project_leader: str = ""
+    affiliation: str = ""
+    project_description: str = ""
+    decided_at: Micros | None = None
+    decision: str = ""  # "approved" | "rejected"
 
 
 @dataclass(frozen=True, slots=True)
