@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,11 @@ aws_secret_access_key = {secret_key}
 """
 
 
+CERTIFICATE_FILE, PRIVATE_KEY_FILE = "euca2-cert.pem", "euca2-pk.pem"
+
+
 def write_credentials(config: Config, made: dict[str, Any], directory: Path) -> list[Path]:
     """All files, readable by their owner alone; the answer of the verb `credentials_create` becomes them."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts = {
         "directory": _quoted(str(directory.absolute())),
         "url": config.ec2_url,
@@ -59,16 +62,19 @@ def write_credentials(config: Config, made: dict[str, Any], directory: Path) -> 
         "eucarc": EUCARC.format(**facts),
         "config": PROFILE.format(**facts),
         "credentials": CREDENTIALS.format(**facts),
-        "euca2-cert.pem": made.get("certificate_pem", ""),
-        "euca2-pk.pem": made.get("private_key_pem", ""),
+        CERTIFICATE_FILE: made.get("certificate_pem", ""),
+        PRIVATE_KEY_FILE: made.get("private_key_pem", ""),
         "cloud-cert.pem": administrator(config).ca_pem.decode(),
     }
-    written = []
+    return write_private(directory, {name: text for name, text in texts.items() if text})
+
+
+def write_private(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Files of these names, readable by their owner alone."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in texts.items():
-        if text:
-            write_atomically(directory / name, text.encode(), mode=0o600)
-            written.append(directory / name)
-    return written
+        write_atomically(directory / name, text.encode(), mode=0o600)
+    return [directory / name for name in texts]
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from euca_rpc.clock import MINUTE, iso
-from euca_rpc.cloud import accounts, explain, images, lifecycle, nodes, policies
+from euca_rpc.cloud import accounts, credentials, explain, images, lifecycle, nodes, policies
 from euca_rpc.cloud.changes import Outcome, event
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.nodes import Trust
@@ -23,6 +23,7 @@ from euca_rpc.cloud.view import silence
 from euca_rpc.cloud.zones import types_in_order
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
+from euca_rpc.shown import CredentialStatus
 from euca_rpc.types import Caller, Node, Quota
 
 Rows = list[dict[str, Any]]
@@ -321,18 +322,64 @@ def user_enable(c: Context, caller: Caller, name: str, enabled: bool = True) -> 
 
 
 def credentials_create(c: Context, caller: Caller, user: str) -> dict[str, Any]:
-    """A new access key and a new certificate; the secrets are shown this once."""
+    """A new access key and a new certificate, both or neither; the secrets are shown this once."""
     accounts.find_user(c.cloud.journal.view, user)
-    key_id, secret = c.cloud.journal.do(accounts.add_access_key(caller, c.cloud.ids, c.seal, user))
-    der, certificate, private = accounts.make_certificate(user, c.cloud.clock.wall())
-    c.cloud.journal.do(accounts.add_certificate(caller, user, der))
+    der, certificate, private = credentials.make_certificate(user, c.cloud.clock.wall())
+    made = credentials.both(
+        credentials.add_access_key(caller, c.cloud.ids, c.seal, user),
+        credentials.add_certificate(caller, user, der),
+    )
+    (key, secret), _ = c.cloud.journal.do(made)
     return {
         "user": user,
-        "access_key": key_id,
+        "access_key": key.id,
         "secret_key": secret,
         "certificate_pem": certificate,
         "private_key_pem": private,
     }
+
+
+def access_keys(c: Context, caller: Caller, user: str | None = None) -> Rows:
+    return [_credential(it) for it in c.cloud.core.credentials.keys(caller, user)]
+
+
+def key_create(c: Context, caller: Caller, user: str) -> dict[str, Any]:
+    made, secret = c.cloud.core.credentials.create_key(caller, user)
+    return {"id": made.id, "user": user, "secret_key": secret}
+
+
+def key_enable(c: Context, caller: Caller, id: str, enabled: bool = True) -> dict[str, Any]:
+    return _credential(c.cloud.core.credentials.enable_key(caller, id, enabled))
+
+
+def key_delete(c: Context, caller: Caller, id: str) -> dict[str, Any]:
+    c.cloud.core.credentials.delete_key(caller, id)
+    return {"id": id, "state": "deleted"}
+
+
+def certificates(c: Context, caller: Caller, user: str | None = None) -> Rows:
+    return [
+        _credential(it) | {"expires": iso(it.expires_at or 0)}
+        for it in c.cloud.core.credentials.certificates(caller, user)
+    ]
+
+
+def certificate_create(c: Context, caller: Caller, user: str) -> dict[str, Any]:
+    made, certificate, private = c.cloud.core.credentials.create_certificate(caller, user)
+    return {"id": made.id, "user": user, "certificate_pem": certificate, "private_key_pem": private}
+
+
+def certificate_enable(c: Context, caller: Caller, id: str, enabled: bool = True) -> dict[str, Any]:
+    return _credential(c.cloud.core.credentials.enable_certificate(caller, id, enabled))
+
+
+def certificate_revoke(c: Context, caller: Caller, id: str) -> dict[str, Any]:
+    c.cloud.core.credentials.revoke_certificate(caller, id)
+    return {"id": id, "state": "revoked"}
+
+
+def _credential(it: CredentialStatus) -> dict[str, Any]:
+    return {"id": it.id, "user": it.user_name, "enabled": it.enabled, "created": iso(it.created_at)}
 
 
 def quota_set(
@@ -394,5 +441,13 @@ VERBS: dict[str, Callable[..., Any]] = {
     "user_add": user_add,
     "user_enable": user_enable,
     "credentials_create": credentials_create,
+    "access_keys": access_keys,
+    "key_create": key_create,
+    "key_enable": key_enable,
+    "key_delete": key_delete,
+    "certificates": certificates,
+    "certificate_create": certificate_create,
+    "certificate_enable": certificate_enable,
+    "certificate_revoke": certificate_revoke,
     "quota_set": quota_set,
 }

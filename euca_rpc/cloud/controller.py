@@ -22,8 +22,8 @@ from typing import Any
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
 from euca_rpc.cloud import launch, lifecycle, reconcile, reports
-from euca_rpc.cloud.accounts import Credentials
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
+from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Images
 from euca_rpc.cloud.instances import Instances, Placer
 from euca_rpc.cloud.journal import Journal
@@ -98,7 +98,7 @@ class CloudController:
             keys=Keys(journal, ids, self.key_pool),
             instances=Instances(journal, clock, ids, carrier, placer, settings.pool),
             tags=Tags(journal),
-            credentials=Credentials(journal, seal),
+            credentials=Credentials(journal, seal, ids, clock),
             clock=clock,
             ids=ids,
         )

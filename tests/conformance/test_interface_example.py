@@ -18,9 +18,7 @@ import pytest
 
 from euca_rpc import hookspecs
 from euca_rpc.cloud import accounts
-from euca_rpc.cloud.seal import Seal
 from euca_rpc.errors import EucaError
-from euca_rpc.ids import SystemIds
 from euca_rpc.testing.world import IMAGE, World
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -72,9 +70,8 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.world = World(root, "line")
         self.world.history.published = lambda view: None  # type: ignore[method-assign]
-        seal = Seal.load(root / "seal.key")
-        journal = self.world.cloud.journal
-        self.key, self.secret = journal.do(accounts.add_access_key("test", SystemIds(), seal, "ann"))
+        key, self.secret = self.world.cloud.core.credentials.create_key(self.world.admin, "ann")
+        self.key = key.id
         self.line = load().euca_interface(self.world.cloud.core, {"port": 0})
         self.line.start()
 

@@ -10,8 +10,6 @@ from botocore.exceptions import ClientError
 
 from euca_ec2 import euca_interface
 from euca_rpc.clock import SECOND
-from euca_rpc.cloud import accounts
-from euca_rpc.cloud.seal import Seal
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -24,11 +22,10 @@ def served(world):
     """The world, its interface on a port, and the administrator's access key."""
     w = world()
     w.bench.clock.at = int(time.time()) * SECOND  # signatures are made now
-    seal = Seal.load(w.bench.path / "seal.key")
-    key = w.bench.cloud.journal.do(accounts.add_access_key("init", w.bench.cloud.ids, seal, "admin"))
+    made, secret = w.core.credentials.create_key(w.bench.caller, "admin")
     interface = euca_interface(w.core, {"port": 0})
     interface.start()
-    yield w, interface.port, key
+    yield w, interface.port, (made.id, secret)
     interface.stop()
 
 

@@ -6,17 +6,13 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from euca_rest import euca_interface
-from euca_rpc.cloud import accounts
-from euca_rpc.cloud.changes import Outcome, Put
-from euca_rpc.cloud.seal import Seal
-from euca_rpc.ids import SystemIds
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import World
 
@@ -56,15 +52,8 @@ class Scene:
         self.world.cloud.store.close()
 
     def access_key(self, name: str) -> tuple[str, str]:
-        seal = Seal.load(self.world.root / "seal.key")
-        journal = self.world.cloud.journal
-        made: tuple[str, str] = journal.do(accounts.add_access_key("test", SystemIds(), seal, name))
-        return made
-
-    def disable(self, access_key_id: str) -> None:
-        row = self.world.view.access_keys[access_key_id]
-        off = Put(replace(row, enabled=False))
-        self.world.cloud.journal.do(lambda view, now: Outcome((off,)))
+        made, secret = self.world.cloud.core.credentials.create_key(self.world.admin, name)
+        return made.id, secret
 
     def token(self, name: str) -> str:
         if name not in self._tokens:

@@ -144,14 +144,22 @@ def test_every_path_but_two_needs_a_token(scene: Any) -> None:
             assert (answer.status == 401) == (not open_), (method, path, answer.raw)
 
 
-def test_a_disabled_key_is_refused_at_once(make_scene: Any) -> None:
+def test_a_disabled_or_deleted_key_is_refused_at_once(make_scene: Any) -> None:
     scene = make_scene()
-    assert scene.ask("GET", "/v1/zones", by="ann").status == 200
-    scene.disable(scene.keys["ann"][0])
-    assert scene.ask("GET", "/v1/zones", by="ann").problem == "auth_failure"
+    credentials, admin = scene.world.cloud.core.credentials, scene.world.admin
     key, secret = scene.keys["ann"]
-    again = scene.ask("POST", "/v1/tokens", {"access_key_id": key, "secret": secret})
-    assert (again.status, again.problem) == (401, "auth_failure")
+    assert scene.ask("GET", "/v1/zones", by="ann").status == 200
+    for end in (
+        lambda: credentials.enable_key(admin, key, False),
+        lambda: credentials.delete_key(admin, key),
+    ):
+        end()
+        assert scene.ask("GET", "/v1/zones", by="ann").problem == "auth_failure"
+        again = scene.ask("POST", "/v1/tokens", {"access_key_id": key, "secret": secret})
+        assert (again.status, again.problem) == (401, "auth_failure")
+        if key in scene.world.view.access_keys:  # back again: its tokens are, too
+            credentials.enable_key(admin, key, True)
+            assert scene.ask("GET", "/v1/zones", by="ann").status == 200
 
 
 def test_a_refusal_does_not_repeat_a_secret(scene: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from euca_rpc.cloud import accounts, admin
+from euca_rpc.cloud import admin
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
@@ -66,14 +66,6 @@ def test_a_sealed_secret_belongs_to_its_row(tmp_path):
     assert seal.open(sealed, "AK1") == "secret"
     with pytest.raises(EucaError):
         seal.open(sealed, "AK2")
-
-
-def test_certificates_are_found_by_their_exact_bytes(context, bench):
-    der, _, _ = accounts.make_certificate("admin", bench.clock.wall())
-    bench.cloud.journal.do(accounts.add_certificate(bench.caller, "admin", der))
-    assert bench.cloud.core.credentials.by_certificate(der).user_name == "admin"
-    twin, _, _ = accounts.make_certificate("admin", bench.clock.wall())
-    assert bench.cloud.core.credentials.by_certificate(twin) is None
 
 
 def test_others_instances_do_not_exist_for_a_user_and_do_for_an_administrator(context, bench):
