@@ -79,15 +79,74 @@ class Profile:
     project_description: str = ""
 
 
+class UserStatus(StrEnum):
+    UNCONFIRMED = "unconfirmed"  # approved; has yet to show that mail reaches them
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    DELETED = "deleted"  # the row stays: neither the id nor the name is used again
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     id: str
     name: str
     account_id: str
     is_admin: bool
-    enabled: bool
+    status: UserStatus
     created_at: Micros
     email: str = ""
+    full_name: str = ""
+    telephone: str = ""
+    project_leader: str = ""
+    affiliation: str = ""
+    project_description: str = ""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether keys, certificates and sessions count."""
+        return self.status is UserStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    id: str  # of its user
+    hash: str = field(repr=False)  # `cloud.passwords`
+    set_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a mailed link opens, once; a newer one of the same purpose takes its place."""
+
+    id: str  # "activate/USERID", "recover/USERID"
+    token_hash: str = field(repr=False)
+    expires_at: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    id: str  # SHA-256 of its token
+    user_id: str
+    address: str
+    began_at: Micros
+    seen_at: Micros  # not to the minute: not every request is written down
+    ends_at: Micros
+    failures: int = 0
+    first_steps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One that waits to be sent; the row goes when the mail server has taken it.  Kept by the store alone."""
+
+    id: str  # also of its Message-ID, which therefore never changes
+    to: str
+    kind: str  # of its template
+    sealed: bytes = field(repr=False)  # subject and text as JSON: they carry links
+    queued_at: Micros
+    attempts: int = 0
+    next_try: Micros | None = 0  # None: given up, until an administrator says otherwise
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from euca_rpc.clock import Micros
-from euca_rpc.cloud.changes import Insert, Outcome, Put, event
+from euca_rpc.cloud.changes import Change, Insert, Outcome, Put, Remove, event
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids, account_number
-from euca_rpc.types import Account, Caller, Quota, User
+from euca_rpc.types import Account, Caller, Profile, Quota, User, UserStatus
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -36,45 +37,93 @@ def add_user(
     """A user with an account of its own, unless one is named."""
 
     def verb(view: View, now: Micros) -> Outcome:
-        if not _NAME.fullmatch(name):
-            raise EucaError(
-                "parameter_invalid",
-                f"the user name {name[:80]!r}: use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit",
-            )
-        if name in view.user_names:
-            raise EucaError("name_duplicate", f"the user {name!r} already exists: choose another name")
-        rows: list[Insert] = []
-        number = account_id
-        if number is None:
-            number = account_number(ids)
-            while number in view.accounts:
-                number = account_number(ids)
-            rows.append(Insert(Account(number, name, now)))
-        elif number not in view.accounts:
-            raise EucaError("account_not_found", f"the account {number} does not exist")
-        user = User(f"u-{ids.bits(64):016x}", name, number, is_admin, True, now, email)
-        rows.append(Insert(user))
-        return Outcome(tuple(rows), (event("user.added", user.id, now, by, number, {"name": name}),), user)
+        profile = Profile(email=email)
+        user, rows = new_user(view, ids, name, profile, account_id, UserStatus.ACTIVE, now, is_admin)
+        told = event("user.added", user.id, now, by, user.account_id, {"name": name})
+        return Outcome(rows, (told,), user)
 
     return verb
+
+
+def new_user(
+    view: View,
+    ids: Ids,
+    name: str,
+    profile: Profile,
+    account_id: str | None,
+    status: UserStatus,
+    now: Micros,
+    is_admin: bool = False,
+) -> tuple[User, tuple[Change, ...]]:
+    """parameter_invalid, name_duplicate, account_not_found."""
+    check_name(name)
+    if name in view.user_names:
+        raise EucaError("name_duplicate", f"the user {name!r} already exists: choose another name")
+    rows: list[Change] = []
+    number = account_id
+    if number is None:
+        number = account_number(ids)
+        while number in view.accounts:
+            number = account_number(ids)
+        rows.append(Insert(Account(number, name, now)))
+    elif number not in view.accounts:
+        raise EucaError("account_not_found", f"the account {number} does not exist")
+    user = User(f"u-{ids.bits(64):016x}", name, number, is_admin, status, now, **asdict(profile))
+    rows.append(Insert(user))
+    return user, tuple(rows)
+
+
+def check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise EucaError(
+            "parameter_invalid",
+            f"the user name {name[:80]!r}: use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit",
+        )
 
 
 def find_user(view: View, name: str) -> User:
-    user_id = view.user_names.get(name)
-    if user_id is None:
-        known = ", ".join(sorted(view.user_names)[:10]) or "none"
+    """user_not_found for one who was deleted, too."""
+    user = view.users.get(view.user_names.get(name, ""))
+    if user is None or user.status is UserStatus.DELETED:
+        there = (u.name for u in view.users.values() if u.status is not UserStatus.DELETED)
+        known = ", ".join(sorted(there)[:10]) or "none"
         raise EucaError("user_not_found", f"the user {name!r} does not exist; there are {known}")
-    return view.users[user_id]
+    return user
 
 
 def enable_user(by: Caller, name: str, enabled: bool) -> Callable[[View, Micros], Outcome]:
+    """Disabling ends the user's sessions.  Whoever has not confirmed yet stays so when enabled: state_conflict."""
+
     def verb(view: View, now: Micros) -> Outcome:
         user = find_user(view, name)
-        new = User(user.id, user.name, user.account_id, user.is_admin, enabled, user.created_at, user.email)
+        if user.status is UserStatus.UNCONFIRMED and enabled:
+            raise EucaError(
+                "state_conflict",
+                f"{name} has yet to confirm the request: reset the password to send another link",
+            )
+        if not enabled:
+            keep_an_administrator(view, by, user)
+        new = replace(user, status=UserStatus.ACTIVE if enabled else UserStatus.DISABLED)
         kind = "user.enabled" if enabled else "user.disabled"
-        return Outcome((Put(new),), (event(kind, user.id, now, by, user.account_id),), new)
+        ended = () if enabled else end_sessions(view, user.id)
+        return Outcome((Put(new), *ended), (event(kind, user.id, now, by, user.account_id),), new)
 
     return verb
+
+
+def keep_an_administrator(view: View, by: Caller | str, user: User) -> None:
+    """Nobody locks the cloud's last administrator out, and nobody themselves."""
+    if isinstance(by, Caller) and by.origin == "portal" and by.user_id == user.id:
+        raise EucaError("state_conflict", f"{user.name} is you: let another administrator do that")
+    others = (u for u in view.users.values() if u.is_admin and u.enabled and u.id != user.id)
+    if user.is_admin and user.enabled and next(others, None) is None:
+        raise EucaError(
+            "state_conflict", f"{user.name} is the last administrator: make somebody else one before"
+        )
+
+
+def end_sessions(view: View, user_id: str, but: str = "") -> tuple[Change, ...]:
+    return tuple(Remove(s) for s in view.user_sessions.get(user_id, {}).values() if s.id != but)
 
 
 def set_quota(by: Caller, quota: Quota) -> Callable[[View, Micros], Outcome]:

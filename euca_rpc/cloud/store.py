@@ -35,14 +35,19 @@ from euca_rpc.errors import EucaError
 from euca_rpc.types import (
     AccessKey,
     Account,
+    Application,
     Certificate,
     Event,
     Image,
     Instance,
     KeyPair,
+    Link,
+    Mail,
     Node,
+    Password,
     Quota,
     Reservation,
+    Session,
     Setting,
     Tag,
     Token,
@@ -71,10 +76,20 @@ ROWS: tuple[type, ...] = (
     Zone,
     Node,
     Setting,
+    Application,
+    Password,
+    Link,
+    Session,
+    Mail,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ROWS_IN_STATEMENT = 32  # × 45 columns: far below what any database takes
-_INDEXED = {"Instance": ("ended_at",), "Event": ("subject", "kind"), "Usage": ("instance_id",)}
+_INDEXED = {
+    "Instance": ("ended_at",),
+    "Event": ("subject", "kind"),
+    "Usage": ("instance_id",),
+    "Application": ("decided_at",),
+}
 
 
 class StoreBroken(Exception):
@@ -182,7 +197,22 @@ def _first(store: Store) -> None:
     store.database.create_tables([t.model for t in store.tables.values()])
 
 
-MIGRATIONS: tuple[Callable[[Store], None], ...] = (_first,)  # forward only; number = position + 1
+def _people(store: Store) -> None:
+    """Sign-up: a user has a status instead of a switch, a profile, a password; and there are sessions and mails."""
+    store.database.create_tables(
+        [store.tables[k].model for k in (Application, Password, Link, Session, Mail)]
+    )
+    have = {column.name for column in store.database.get_columns("user")}
+    if "enabled" not in have:
+        return  # made by this release
+    for name in ("full_name", "telephone", "project_leader", "affiliation", "project_description"):
+        store._execute(f"ALTER TABLE \"user\" ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    store._execute("ALTER TABLE \"user\" ADD COLUMN status TEXT NOT NULL DEFAULT 'active'")
+    store._execute("UPDATE \"user\" SET status = 'disabled' WHERE NOT enabled")
+    store._execute('ALTER TABLE "user" DROP COLUMN enabled')
+
+
+MIGRATIONS: tuple[Callable[[Store], None], ...] = (_first, _people)  # forward only; number = position + 1
 
 
 class Store:
@@ -219,9 +249,10 @@ class Store:
     def rows(self, ended_since: int) -> Iterator[Any]:
         """All rows that the view holds: ended instances and their reservations only since that moment."""
         for kind in ROWS:
-            if kind in (Usage, Instance, Reservation):
+            if kind in (Usage, Mail, Instance, Reservation):
                 continue
-            yield from self.select(kind)
+            waits = self.tables[kind].model.decided_at.is_null() if kind is Application else None
+            yield from self.select(kind, waits)
         shown: set[str] = set()
         i = self.tables[Instance].model
         for row in self.select(Instance, i.ended_at.is_null() | (i.ended_at >= ended_since)):

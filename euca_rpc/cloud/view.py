@@ -23,14 +23,19 @@ from euca_rpc.policy.values import Target
 from euca_rpc.types import (
     AccessKey,
     Account,
+    Application,
     Certificate,
     Contact,
     Image,
     Instance,
     KeyPair,
+    Link,
+    Mail,
     Node,
+    Password,
     Quota,
     Reservation,
+    Session,
     Setting,
     Size,
     Tag,
@@ -85,11 +90,17 @@ class View:
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
     settings: Map[str, Setting] = Map()
+    applications: Map[str, Application] = Map()
+    passwords: Map[str, Password] = Map()
+    links: Map[str, Link] = Map()
+    sessions: Map[str, Session] = Map()
     # soft rows
     contacts: Map[str, Contact] = Map()
     polls: Map[str, Poll] = Map()
     # indexes
     user_names: Map[str, str] = Map()  # name → user id
+    wished_names: Map[str, Map[str, Application]] = Map()  # name → requests that wait
+    user_sessions: Map[str, Map[str, Session]] = Map()  # user id → its sessions
     key_names: Map[str, str] = Map()  # "account/name" → key id
     addresses: Map[str, str] = Map()  # public address → instance id, while it is not over
     tallies: Map[str, Tally] = Map()  # "account/…", "user/…"
@@ -143,10 +154,14 @@ _TABLE: dict[type, str] = {
     Zone: "zones",
     Node: "nodes",
     Setting: "settings",
+    Application: "applications",
+    Password: "passwords",
+    Link: "links",
+    Session: "sessions",
     Contact: "contacts",
     Poll: "polls",
 }
-_UNSEEN = (Usage,)  # rows that only the store keeps
+_UNSEEN = (Usage, Mail)  # rows that only the store keeps
 _FIELDS = tuple(f.name for f in fields(View))
 
 
@@ -235,12 +250,7 @@ class _Draft:
         self.stale.add(node_id)
 
     def reservation(self, old: Reservation | None, new: Reservation | None) -> None:
-        row = new or old
-        assert row is not None
-        if new is not None:
-            self.v["by_account"] = _put_inner(self.v["by_account"], row.account_id, row.id, row)
-        else:
-            self.v["by_account"] = _drop_inner(self.v["by_account"], row.account_id, row.id)
+        self._group("by_account", "account_id", old, new)
 
     def node(self, old: Node | None, new: Node | None) -> None:
         row = new or old
@@ -268,6 +278,20 @@ class _Draft:
             self.v["user_names"] = _drop(self.v["user_names"], old.name)
         if new is not None:
             self.v["user_names"] = self.v["user_names"].set(new.name, new.id)
+
+    def application(self, old: Application | None, new: Application | None) -> None:
+        self._group("wished_names", "user_name", old, new)
+
+    def session(self, old: Session | None, new: Session | None) -> None:
+        self._group("user_sessions", "user_id", old, new)
+
+    def _group(self, index: str, by: str, old: Any, new: Any) -> None:
+        row = new or old
+        outer = getattr(row, by)
+        if new is not None:
+            self.v[index] = _put_inner(self.v[index], outer, row.id, new)
+        else:
+            self.v[index] = _drop_inner(self.v[index], outer, row.id)
 
     def key(self, old: KeyPair | None, new: KeyPair | None) -> None:
         if old is not None:
@@ -311,6 +335,8 @@ _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     Node: _Draft.node,
     Contact: _Draft.contact,
     User: _Draft.user,
+    Application: _Draft.application,
+    Session: _Draft.session,
     KeyPair: _Draft.key,
     Tag: _Draft.tag,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.store import MIGRATIONS, Store, StoreBroken
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
-from euca_rpc.types import Account, Instance, Intent, Seen, Zone
+from euca_rpc.types import Account, Instance, Intent, Password, Seen, User, UserStatus, Zone
 
 
 @pytest.fixture
@@ -153,3 +154,34 @@ def test_put_changes_a_row_in_place(store):
     with store.transaction() as write:
         write([Insert(Zone("z", 1)), Put(Zone("z", 1, "least_full"))], [])
     assert store.one(Zone, "z").policy == "least_full"
+
+
+def test_users_of_the_first_schema_keep_what_they_were(tmp_path):
+    """The table as the first release made it: a switch, no profile."""
+    path = tmp_path / "old.db"
+    Store(path).close()
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            """
+            DROP TABLE "user"; DROP TABLE password; DROP TABLE mail; DELETE FROM schema_version WHERE version > 1;
+            CREATE TABLE "user" ("id" TEXT NOT NULL PRIMARY KEY, "name" TEXT NOT NULL, "account_id" TEXT NOT NULL,
+            "is_admin" INTEGER NOT NULL, "enabled" INTEGER NOT NULL, "created_at" INTEGER NOT NULL,
+            "email" TEXT NOT NULL);
+            INSERT INTO "user" VALUES ('u-1', 'ann', '1', 1, 1, 5, 'ann@example.org'), ('u-2', 'bob', '1', 0, 0, 6, '');
+            """
+        )
+    store = Store(path)
+    assert store.one(User, "u-1") == User("u-1", "ann", "1", True, UserStatus.ACTIVE, 5, "ann@example.org")
+    assert store.one(User, "u-2").status is UserStatus.DISABLED
+    with store.transaction() as write:
+        write(
+            [
+                Insert(User("u-3", "eve", "1", False, UserStatus.UNCONFIRMED, 7)),
+                Insert(Password("u-3", "h", 7)),
+            ],
+            [],
+        )
+    store.close()
+    again = Store(path)  # migrated once
+    assert again.one(User, "u-3").status is UserStatus.UNCONFIRMED
+    again.close()
