@@ -161,7 +161,8 @@ class Instances(Protocol):
         ...
 
     def console(self, caller: Caller, id: str) -> Future[Console]:
-        """The last 64 KiB of the serial console, asked of the node now.  A node that does not answer: unreachable."""
+        """The last 64 KiB of the serial console, asked of the node now: the Future ends within seconds, with what there is
+        or EucaError.  A node that does not answer: unreachable; too many that wait for one: throttled."""
         ...
 
 
@@ -222,16 +223,19 @@ class Credentials(Protocol):
 
 class SignUp(Protocol):
     """`Core.sign_up`: for those whom nobody knows yet.  Answers tell nothing of which users there are, neither by their words
-    nor by the time they take; who asks too often gets throttled (facts: retry_after, seconds)."""
+    nor by the time they take; who asks too often gets throttled (facts: retry_after, seconds).
+
+    Mails lead to these pages of the portal: /activate?token=…, /password?token=… (to choose one), and for
+    administrators /admin/requests/ID?decide=approve or reject."""
 
     def form(self) -> SignUpForm: ...
 
     def set_form(self, caller: Caller, fields: Sequence[str]) -> SignUpForm:
-        """Which optional fields the form shows: full_name, telephone, project_leader, affiliation, project_description."""
+        """Which optional fields the form shows: telephone, project_leader, affiliation, project_description."""
         ...
 
     def apply(self, visitor: Visitor, user_name: str, password: str, profile: Profile) -> None:
-        """Ask for an account.  parameter_invalid, password_weak, throttled; unavailable before the first steps are done, or
+        """Ask for an account; full name and e-mail address are needed.  parameter_invalid, password_weak, throttled; unavailable before the first steps are done, or
         while too many requests wait.  Whether the name is taken, the administrator sees, who may give another one."""
         ...
 
@@ -259,8 +263,9 @@ class Sessions(Protocol):
         one-time code of `euca init`, for a first log-in from elsewhere than this machine."""
         ...
 
-    def by_token(self, token: str) -> Present | None:
-        """None for one that was never given, has ended or timed out.  Cheap: ask at every request."""
+    def by_token(self, visitor: Visitor, token: str) -> Present | None:
+        """None for one that was never given, has ended or timed out.  Cheap: ask at every request.  The caller's origin and
+        request id are the visitor's."""
         ...
 
     def first_steps(self, visitor: Visitor, token: str, password: str, email: str) -> LoggedIn:
