@@ -41,6 +41,9 @@ disk_gb = 200
 
 [defaults]
 account_instances = -1
+
+[interface.ec2]
+sigv1 = true
 """
 SSH_OPTIONS = {
     "StrictHostKeyChecking": "no",
