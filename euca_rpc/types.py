@@ -264,6 +264,7 @@ class LaunchRequest:
     service_class: str = "regular"  # "regular" | "best_effort"
     hints: tuple[tuple[str, str], ...] = ()
     tags: tuple[tuple[str, str], ...] = ()  # put on every instance that the launch makes
+    protected: bool = False  # none of them is terminated before this is taken back
 
 
 class Intent(StrEnum):

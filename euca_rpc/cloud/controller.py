@@ -90,13 +90,14 @@ class CloudController:
         self.clock_trouble = ""
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
+        self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool)
         self.core = Core(
             cloud_id=settings.cloud_id,
             zones=Zones(journal),
             types=Types(journal),
             images=Images(journal, ids),
             keys=Keys(journal, ids, self.key_pool),
-            instances=Instances(journal, clock, ids, carrier, placer, settings.pool),
+            instances=self._instances,
             tags=Tags(journal),
             credentials=Credentials(journal, seal, ids, clock),
             clock=clock,
@@ -129,6 +130,7 @@ class CloudController:
 
     def _step(self) -> Micros | None:
         now = self.clock.now()
+        self._instances.consoles.expire(now)
         view = self.journal.view
         actions, due = reconcile.decide(view, now)
         if self._clock_jumped(now):

@@ -16,6 +16,7 @@ from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import Clock, Micros
 from euca_rpc.cloud import attributes, launch, lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
+from euca_rpc.cloud.consoles import Consoles
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
 from euca_rpc.cloud.view import View
@@ -47,6 +48,7 @@ class Instances:
     ) -> None:
         self._journal, self._clock, self._ids = journal, clock, ids
         self._carrier, self._placer, self._pool = carrier, placer, pool
+        self.consoles = Consoles()
 
     # ----------------------------------------------------------------------------------------------- launch
     def launch(self, caller: Caller, request: LaunchRequest) -> Launched:
@@ -122,27 +124,19 @@ class Instances:
     def console(self, caller: Caller, id: str) -> Future[Console]:
         view = self._journal.view
         (row,) = found(view, caller, [id])
-        future: Future[Console] = Future()
         if not row.attempted:
-            future.set_result(Console(row.id, b"", self._clock.now()))
-            return future
+            nothing: Future[Console] = Future()
+            nothing.set_result(Console(row.id, b"", self._clock.now()))
+            return nothing
         if not reachable(view, row.node):
-            future.set_exception(
-                EucaError(
-                    "unreachable",
-                    f"the console of {row.id} is on {row.node}, {why_unreachable(view, row.node)}",
-                )
+            raise EucaError(
+                "unreachable", f"the console of {row.id} is on {row.node}, {why_unreachable(view, row.node)}"
             )
-            return future
+        future = self.consoles.open(row.id, self._clock.now())
 
         def arrived(answer: Answer) -> None:
-            if future.done():
-                return
-            if answer.error is not None:
-                future.set_exception(answer.error)
-            else:
-                told = answer.value
-                future.set_result(Console(row.id, bytes(told["text"]), int(told["at"])))
+            told = answer.value
+            self.consoles.close(future, answer.error or Console(row.id, bytes(told["text"]), int(told["at"])))
 
         args = {"node": row.node, "instance_id": row.id}
         self._carrier.call(object_name(CLUSTER, row.zone), "console", args, arrived)

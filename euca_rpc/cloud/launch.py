@@ -291,6 +291,7 @@ def _instance(
         public_address=public,
         client_token=r.client_token,
         shutdown_behavior=r.shutdown_behavior,
+        protected=r.protected,
         service_class=r.service_class,
         launched_at=now,
         next_try=now - now % GATHER + GATHER,

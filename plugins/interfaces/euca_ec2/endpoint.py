@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +62,6 @@ class Endpoint:
             core,
             settings,
             Pager(core.ids.bits(256).to_bytes(32, "big")),
-            threading.BoundedSemaphore(settings.consoles),
         )
 
     def respond(self, request: Request) -> Response:

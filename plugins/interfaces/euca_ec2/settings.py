@@ -24,11 +24,9 @@ class Ec2Settings:
     request_seconds: float = 10.0  # a request must have arrived within this time
     answer_seconds: float = 60.0  # … and its answer must be worked out and taken within this
     idle_seconds: float = 75.0  # a connection that was answered may make its next request within this
-    console_seconds: float = 10.0
     state_directory: str = ""  # for the signatures that SOAP messages used up; without it there is no SOAP
     rate: float = 200.0  # requests a second that one user may make in the long run; 0 = no limit
     burst: int = 2000  # … and at once
-    consoles: int = 3  # console requests that may wait for nodes at the same time, of `threads`
 
 
 def read(settings: Mapping[str, Any]) -> Ec2Settings:
@@ -45,8 +43,8 @@ def read(settings: Mapping[str, Any]) -> Ec2Settings:
                 "config_invalid", f"The EC2 setting {name!r} is {value!r}; it must be a {wanted.__name__}."
             )
     found = Ec2Settings(**settings)
-    if found.threads < 1 or not found.consoles >= 1:
-        raise EucaError("config_invalid", "The EC2 settings 'threads' and 'consoles' must be at least 1.")
+    if found.threads < 1:
+        raise EucaError("config_invalid", "The EC2 setting 'threads' must be at least 1.")
     if found.rate < 0 or found.burst < 1:
         raise EucaError("config_invalid", "The EC2 settings need 'rate' ≥ 0 and 'burst' ≥ 1.")
     if found.https_port >= 0 and not (found.certificate and found.key):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -70,7 +69,6 @@ class Endpoint:
             settings,
             Bearers(key, core.credentials, core.clock.wall, settings.token_seconds),
             Signer(key, "page"),
-            threading.BoundedSemaphore(settings.consoles),
         )
         self._document = json.dumps(openapi.document(version("euca-rpc"))).encode()
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +27,6 @@ class Ground:
     settings: RestSettings
     bearers: Bearers
     pages: Signer
-    consoles: threading.BoundedSemaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,24 +191,8 @@ def reboot(asked: Asked) -> b.Instance:
 
 
 def console(asked: Asked) -> b.Console:
-    """The only request that waits for a node.  A few may wait at a time, so that a silent node holds up nobody else."""
-    id, ground = _id(asked.path["id"], INSTANCE), asked.ground
-    if not ground.consoles.acquire(blocking=False):
-        raise EucaError(
-            "throttled", "Too many console requests are waiting for nodes just now; try again in a moment."
-        )
-    try:
-        future = asked.core.instances.console(asked.by, id)
-        try:
-            shown = future.result(ground.settings.console_seconds)
-        except (NoAnswer, CancelledError):
-            future.cancel()
-            raise EucaError(
-                "unreachable",
-                f"The node of instance {id} did not give its console within {ground.settings.console_seconds:g} s; try again.",
-            ) from None
-    finally:
-        ground.consoles.release()
+    """The only request that waits for a node; the core bounds how long, and how many may at a time."""
+    shown = asked.core.instances.console(asked.by, _id(asked.path["id"], INSTANCE)).result()
     return b.Console(shown.instance_id, iso(shown.at), shown.text.decode("utf-8", "replace"))
 
 

@@ -19,11 +19,9 @@ class RestSettings:
     )
     key: str = ""
     threads: int = 10
-    consoles: int = 3  # requests that may wait for a node's console at the same time, of `threads`
     request_seconds: float = 10.0  # a request must have arrived within this time
     idle_seconds: float = 60.0  # how long a connection may be kept between requests
     answer_seconds: float = 30.0  # within this time the client must have taken its answer
-    console_seconds: float = 10.0
     token_seconds: int = 900
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from concurrent.futures import Future
 
 import pytest
 from botocore.exceptions import ClientError
+
+from euca_rpc.errors import EucaError
 
 
 def code(caught) -> str:
@@ -259,8 +260,8 @@ def test_verbose_rows_are_for_administrators(client):
     assert [it["ZoneName"] for it in plain] == ["open"]
 
 
-def test_a_silent_node_holds_up_one_console_and_nobody_else(serve, client, cloud):
-    ec2 = client(interface=serve(console_seconds=4.0, consoles=1, threads=2))
+def test_a_console_that_is_waited_for_holds_up_nobody_else(serve, client, cloud):
+    ec2 = client(interface=serve(threads=2))
     id = ec2.run_instances(ImageId="emi-12345678", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     cloud.console_future = Future()
     codes: list[str] = []
@@ -272,13 +273,11 @@ def test_a_silent_node_holds_up_one_console_and_nobody_else(serve, client, cloud
 
     first = threading.Thread(target=ask)
     first.start()
-    time.sleep(0.2)
-    began = time.monotonic()
-    ask()
     ec2.describe_instances()
-    assert time.monotonic() - began < 2
-    first.join()
-    assert codes == ["RequestLimitExceeded", "Unavailable"]
+    assert first.is_alive()
+    cloud.console_future.set_exception(EucaError("unreachable", "its node did not give its console"))
+    first.join(5)
+    assert codes == ["Unavailable"]
     cloud.console_future = None
     assert "login:" in ec2.get_console_output(InstanceId=id)["Output"]
 

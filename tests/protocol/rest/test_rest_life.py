@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
 from typing import Any
 
 import pytest
+
+from euca_rpc.cloud import consoles
 
 
 def ids(answer: Any) -> list[str]:
@@ -212,9 +216,29 @@ def test_a_public_half_is_kept_as_it_is(scene: Any) -> None:
     assert scene.ask("GET", "/v1/keys/second", by="ann").problem == "key_not_found"
 
 
+class Deaf:
+    """A carrier that takes every call and tells nothing of any."""
+
+    def call(self, peer: str, method: str, args: Any, on_answer: Any) -> None:
+        pass
+
+
 def test_a_node_that_does_not_answer_holds_up_nobody_else(make_scene: Any) -> None:
-    scene = make_scene(console_seconds=1.0, consoles=1)
+    scene = make_scene()
     (id,) = scene.launch()
     scene.settle()
-    refused = scene.ask("GET", f"/v1/instances/{id}/console", by="ann")  # simulated time stands still
-    assert (refused.status, refused.problem) == (503, "unreachable")
+    scene.world.cloud.core.instances._carrier = Deaf()  # nothing comes back: only time goes on
+    ask = lambda: scene.ask("GET", f"/v1/instances/{id}/console", by="ann")
+    answers: list[Any] = []
+    waiting = [threading.Thread(target=lambda: answers.append(ask())) for _ in range(consoles.MOST)]
+    for thread in waiting:
+        thread.start()
+    while len(scene.world.cloud.core.instances.consoles._waiting) < consoles.MOST:
+        time.sleep(0.01)
+    refused = ask()
+    assert (refused.status, refused.problem) == (429, "throttled")
+    assert scene.ask("GET", f"/v1/instances/{id}", by="ann").status == 200
+    scene.settle(20)
+    for thread in waiting:
+        thread.join(5)
+    assert [(it.status, it.problem) for it in answers] == [(503, "unreachable")] * consoles.MOST

@@ -164,6 +164,22 @@ def test_protection_holds_until_it_is_taken_back(bench):
     assert api.terminate(bench.caller, [i])[0].current == "terminated"
 
 
+def test_protection_that_a_launch_asks_for_is_there_from_the_launch_itself(bench):
+    bench.add_node()
+    i = one(bench, protected=True, client_token="once")
+    row = bench.view.instances[i]
+    assert row.protected
+    told = bench.cloud.store.events(i)
+    assert [e.kind for e in told] == ["instance.launched"]  # one transaction: no moment without
+    with pytest.raises(EucaError) as refused:
+        bench.cloud.core.instances.terminate(bench.caller, [i])
+    assert refused.value.symbol == "protected"
+    with pytest.raises(EucaError) as refused:
+        one(bench, protected=False, client_token="once")
+    assert refused.value.symbol == "token_mismatch"
+    assert one(bench, protected=True, client_token="once") == i
+
+
 def test_some_attributes_need_a_stopped_machine(bench):
     bench.add_node()
     i = one(bench)

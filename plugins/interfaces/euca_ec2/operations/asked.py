@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -24,7 +23,6 @@ class Ground:
     core: Core
     settings: Ec2Settings
     pager: Pager
-    consoles: threading.BoundedSemaphore
 
 
 @dataclass(frozen=True, slots=True)

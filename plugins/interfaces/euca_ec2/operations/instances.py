@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as NoAnswer
-
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE
 from euca_rpc.shown import Transition
@@ -29,16 +26,9 @@ def run(asked: Asked, request: m.RunInstances) -> ReservationItem:
         _look(asked, launch)
         dry(True)
     launched = asked.core.instances.launch(asked.caller, launch)
-    reservation, made = launched.reservation, launched.instances
-    if request.keep:  # repeated with the request, should we die before all are protected
-        made = tuple(
-            one
-            if one.instance.protected
-            else asked.core.instances.modify(asked.caller, one.instance.id, "protected", True)
-            for one in made
-        )
+    reservation = launched.reservation
     return ReservationItem(
-        reservation.id, reservation.account_id, (default_group(reservation.account_id),), made
+        reservation.id, reservation.account_id, (default_group(reservation.account_id),), launched.instances
     )
 
 
@@ -100,6 +90,7 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
         # An honest repetition repeats the signature: it must get the same reservation, not more machines.
         client_token=token if token is not None else SIGNATURE_TOKEN + asked.signature.hex(),
         shutdown_behavior=it.shutdown_behavior,
+        protected=it.keep,
         service_class=SERVICE_CLASSES[it.market_type],
         hints=hints(it, tags),
         tags=tuple(sorted(tags.items())),
@@ -156,23 +147,7 @@ def _changes(transitions: list[Transition]) -> m.StateChanges:
 
 
 def console(asked: Asked, request: m.GetConsoleOutput) -> m.GetConsoleOutputAnswer:
-    """The only action that waits for a node.  A few may wait at a time, so that a silent node holds up nobody else."""
+    """The only action that waits for a node; the core bounds how long, and how many may at a time."""
     (id,) = _existing(asked, (request.instance_id,), request.dry_run)
-    ground = asked.ground
-    if not ground.consoles.acquire(blocking=False):
-        raise EucaError(
-            "throttled", "Too many console requests are waiting for nodes just now; try again in a moment."
-        )
-    try:
-        future = asked.core.instances.console(asked.caller, id)
-        try:
-            shown = future.result(ground.settings.console_seconds)
-        except (NoAnswer, CancelledError):
-            future.cancel()
-            raise EucaError(
-                "unreachable",
-                f"The node of instance {id} did not give its console within {ground.settings.console_seconds:g} s; try again.",
-            ) from None
-    finally:
-        ground.consoles.release()
+    shown = asked.core.instances.console(asked.caller, id).result()
     return m.GetConsoleOutputAnswer(shown.instance_id, shown.at, shown.text)
