@@ -1,18 +1,18 @@
 """One story, told through every interface that is installed, on one running cloud: what a person can do and see, and
 what is refused, is the same whichever door is taken.
 
-The example interface comes as a stranger's would: built to a wheel, installed beside the project, found by its entry
-point.
+The cloud runs as a stranger would run it: in an environment of its own, with the project and the example interface each
+installed from its wheel and found by their entry points; nothing of this checkout is on its path.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Iterator
-from importlib.metadata import distributions, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -66,35 +66,43 @@ def pip(*words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, from its wheel, in a place of its own; no network is needed for either."""
-    root = tmp_path_factory.mktemp("example")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of the environment.  It borrows from this one what both depend on, so that no network is needed; the `.pth` files
+    there, and with them this checkout, have no effect."""
+    root = tmp_path_factory.mktemp("installed")
     offline = ("--no-index", "--no-deps")
-    pip("wheel", *offline, "--no-build-isolation", "--wheel-dir", str(root), str(EXAMPLE))
-    (wheel,) = root.glob("*.whl")
-    pip("install", *offline, "--target", str(root / "site"), str(wheel))
-    return root / "site"
+    wheels = ("--no-build-isolation", "--wheel-dir", str(root / "wheels"))
+    pip("wheel", *offline, *wheels, str(CHECKOUT), str(EXAMPLE))
+    venv.create(root / "venv", symlinks=True)
+    one = root / "venv" / "bin" / "python"
+    pip("--python", str(one), "install", *offline, *map(str, (root / "wheels").glob("*.whl")))
+    (site,) = (root / "venv" / "lib").glob("python*/site-packages")
+    (site / "borrowed.pth").write_text(sysconfig.get_path("platlib") + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        patch.setenv("PYTHONSAFEPATH", "1")  # `python -m` otherwise looks into the current directory first
+        yield one
+
+
+def told(python: Path, program: str) -> set[str]:
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
 
 
 @pytest.fixture(scope="module")
-def cloud(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cloud(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     base = cloud_process.free_ports()
     settings = SETTINGS.format(rest=base + 7, line=base + 8, limit=LIMIT)
-    one = cloud_process.CloudProcess(
-        tmp_path_factory.mktemp("story") / "home", zones=1, nodes=1, settings=settings, port=base
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
-        )
-        try:
-            one.start()
-            one.add_image()
-            for user in ("ann", "bob"):
-                one.ask("user_add", name=user)
-            yield one
-        finally:
-            one.stop()
+    home = tmp_path_factory.mktemp("story") / "home"
+    one = cloud_process.CloudProcess(home, zones=1, nodes=1, settings=settings, port=base, python=python)
+    try:
+        one.start()
+        one.add_image()
+        for user in ("ann", "bob"):
+            one.ask("user_add", name=user)
+        yield one
+    finally:
+        one.stop()
 
 
 @pytest.fixture(params=adapters.ADAPTERS)
@@ -102,21 +110,32 @@ def door(request: pytest.FixtureRequest) -> Any:
     return adapters.ADAPTERS[request.param]
 
 
-def test_every_installed_interface_has_an_adapter(installed: Path) -> None:
-    names = {point.name for point in entry_points(group="euca.interfaces")}
-    names |= {
-        point.name
-        for found in distributions(path=[str(installed)])
-        for point in found.entry_points.select(group="euca.interfaces")
-    }
-    assert names >= {"ec2", "rest", "line"}
+def test_it_is_the_wheels_that_are_installed(python: Path) -> None:
+    files = told(
+        python,
+        "import euca_rpc, euca_ec2, euca_rest, euca_line\n"
+        "print(*(it.__file__ for it in (euca_rpc, euca_ec2, euca_rest, euca_line)))",
+    )
+    assert len(files) == 4
+    assert all(Path(file).is_relative_to(python.parents[1]) for file in files), files
+
+
+def test_every_installed_interface_has_an_adapter(python: Path) -> None:
+    names = told(
+        python,
+        "from importlib.metadata import entry_points\n"
+        "print(*(point.name for point in entry_points(group='euca.interfaces')))",
+    )
+    assert names == {"ec2", "rest", "line"}
     assert names == {adapter.entry_point for adapter in adapters.ADAPTERS.values()}
 
 
 def test_the_running_cloud_found_them_by_their_entry_points(cloud: Any) -> None:
-    told = cloud.log("cloud")
+    log = cloud.log("cloud")
     for name in ("ec2", "rest", "line"):
-        assert f"interface {name} is open" in told
+        assert f"interface {name} is open" in log
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in cloud.daemons.values()]
+    assert set(commands) == {str(cloud.python).encode()}
 
 
 def test_the_story(door: Any, cloud: Any) -> None:

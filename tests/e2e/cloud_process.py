@@ -89,8 +89,10 @@ class CloudProcess:
         hypervisor: str = "simulated",
         settings: str = SETTINGS,
         port: int | None = None,
+        python: Path = Path(sys.executable),  # of the environment that it is installed in
     ) -> None:
         self.home = home
+        self.python = python
         self.shape = (zones, nodes, hypervisor)
         self.port = port or free_ports()
         self.pool = f"127.{random.randrange(40, 250)}.0.0/16"
@@ -200,7 +202,7 @@ class CloudProcess:
     # ------------------------------------------------------------------------------------- the administrator
     def euca(self, *arguments: str, check: bool = True) -> Any:
         """The command line's JSON document."""
-        command = [sys.executable, "-m", "euca_rpc.cli.main", "--home", str(self.home), *arguments, "--json"]
+        command = [str(self.python), "-m", "euca_rpc.cli.main", "--home", str(self.home), *arguments, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if check and done.returncode:
             raise AssertionError(f"euca {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
