@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from . import sts
 from .fields import Named, Numbered, Wire
 from .operations import ACTIONS, REFUSED
 from .soap_parsing import soap_name
@@ -62,6 +63,8 @@ def table() -> Iterator[str]:
             meaning = "accepted, ignored" if wire.ignored else "effective"
             names = ", ".join(f"`{it}`" for it in (*spelt(wire), *wire.aliases))
             yield f"| {names} | {_soap(wire)} | {meaning} | `[{name}-{wire.name}]` |"
+    yield f"\n## {sts.ACTION}\n"
+    yield "Of STS, which is served on the same port, without a parameter; by the Query API alone."
     yield "\n## Refused\n\n| operation | since | why |\n|---|---|---|"
     for name, refused in REFUSED.items():
         yield f"| {name} | {refused.since or 'every version'} | {refused.why} |"
