@@ -19,11 +19,11 @@ from pathlib import Path
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import request_id as new_request_id
+from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 
 from . import soap, sts, wssecurity
 from .errors import code_of, sentence_of
-from .limits import Limits
 from .operations import ACTIONS, REFUSED, Action
 from .operations.asked import Asked, Ground
 from .paging import Pager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from euca_rpc import shown, types
@@ -58,11 +58,56 @@ class NewInstances:
     ramdisk_id: Annotated[str | None, Rule("Instead of the image's own.", pattern=ID)] = None
     user_data: Annotated[bytes, Rule("What the machine finds at its first start.", most=16384)] = b""
     shutdown_behavior: Behavior = "terminate"
+    protected: Annotated[bool, Rule("None of them is terminated before this is taken back.")] = False
     service_class: ServiceClass = "regular"
     hints: Annotated[
         Mapping[str, Annotated[str, Rule(most=255)]], Rule("For the placement policy.", most=50)
     ] = field(default_factory=dict)
     tags: Annotated[Mapping[str, Annotated[str, Rule(most=255)]], Rule(most=50)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An upload in the cloud's own store becomes an image, private to the account."""
+
+    location: Annotated[str, Rule("Of the upload, as it was named there.", least=1, most=200)]
+    name: Annotated[str, Rule(least=1, most=128)]
+    kernel_id: Annotated[str | None, Rule(pattern=ID)] = None
+    ramdisk_id: Annotated[str | None, Rule(pattern=ID)] = None
+    architecture: Annotated[str | None, Rule("As it was uploaded, if it is said.", least=1, most=32)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Who may launch an image besides its owner."""
+
+    public: Annotated[bool, Rule("Everybody.")]
+    accounts: Annotated[tuple[Annotated[str, Rule(pattern=r"^[0-9]{12}$")], ...], Rule(most=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class TagValue:
+    value: Annotated[str, Rule(most=255)]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyChange:
+    enabled: Annotated[bool, Rule("What a disabled one signs is refused.")]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceChange:
+    """Exactly one of these at a time.  The first two at any time, the others while it is stopped."""
+
+    shutdown_behavior: Behavior | None = None
+    protected: bool | None = None
+    type: Annotated[str | None, Rule(least=1, most=255)] = None
+    user_data: Annotated[bytes | None, Rule(most=16384)] = None
+    kernel_id: Annotated[str | None, Rule(pattern=ID)] = None
+    ramdisk_id: Annotated[str | None, Rule(pattern=ID)] = None
+
+    def values(self) -> list[tuple[str, str | bytes | bool | None]]:
+        return [(it.name, getattr(self, it.name)) for it in fields(self)]
 
 
 # ---------------------------------------------------------------------------------------------------- queries
@@ -91,6 +136,14 @@ class ImageFilter(Paged):
 
     kind: Annotated[tuple[Literal["machine", "kernel", "ramdisk"], ...], Rule(most=20)] = ()
     architecture: Annotated[tuple[Word, ...], Rule(most=20)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TagFilter(Paged):
+    """Values of one name are alternatives, names must all fit."""
+
+    resource_id: Annotated[tuple[Word, ...], Rule(most=20)] = ()
+    key: Annotated[tuple[Word, ...], Rule(most=20)] = ()
 
 
 # ---------------------------------------------------------------------------------------------------- answers
@@ -140,6 +193,32 @@ class Image:
     public: bool
     virtual_bytes: Annotated[int, Rule("The disk inside.", most=2**62)]
     created_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    resource_id: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    id: str
+    user: str
+    enabled: bool
+    created_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class MadeAccessKey:
+    """The only time that its secret is shown."""
+
+    id: str
+    user: str
+    enabled: bool
+    created_at: Moment
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +308,18 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Tags:
+    items: tuple[Tag, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeys:
+    items: tuple[AccessKey, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     items: tuple[Key, ...]
     next: str | None
@@ -264,6 +355,22 @@ def image(it: types.Image) -> Image:
         it.virtual_bytes,
         iso(it.created_at),
     )
+
+
+def permissions(it: types.Image) -> Permissions:
+    return Permissions(it.public, it.launch_accounts)
+
+
+def tag(it: types.Tag) -> Tag:
+    return Tag(it.resource_id, it.key, it.value)
+
+
+def access_key(it: shown.CredentialStatus) -> AccessKey:
+    return AccessKey(it.id, it.user_name, it.enabled, iso(it.created_at))
+
+
+def made_access_key(it: shown.CredentialStatus, secret: str) -> MadeAccessKey:
+    return MadeAccessKey(it.id, it.user_name, it.enabled, iso(it.created_at), secret)
 
 
 def key(it: types.KeyPair) -> Key:

@@ -1,6 +1,6 @@
 """From a request to its answer, without a socket.
 
-    Request → route → token → query, body read by their shapes → perform → shown
+    Request → route → token → rate → query, body read by their shapes → perform → shown
                 every refusal on the way ──────────────────────► problem document, in one place
 
 One line goes to the access log per request: request id, access key id, operation, status and milliseconds; never a
@@ -18,6 +18,7 @@ from typing import Any
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import request_id as new_request_id
+from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 
 from . import openapi, problems
@@ -69,6 +70,7 @@ class Endpoint:
             settings,
             Bearers(key, core.credentials, core.clock.wall, settings.token_seconds),
             Signer(key, "page"),
+            Limits(settings.rate, settings.burst),
         )
         self._document = json.dumps(openapi.document(version("euca-rpc"))).encode()
 
@@ -101,6 +103,7 @@ class Endpoint:
         if not route.open:
             caller, trail.access_key = self.ground.bearers.caller(request.headers.get("authorization"))
             caller = replace(caller, origin="rest", request_id=id)
+            self.ground.count(caller)
         asked = Asked(
             self.ground,
             caller,
@@ -144,5 +147,7 @@ def _problem(error: EucaError, id: str) -> Response:
     headers = error.headers if isinstance(error, Refused) else ()
     if status == 401:
         headers = (*headers, ("WWW-Authenticate", 'Bearer realm="euca"'))
+    if status == 429:
+        headers = (*headers, ("Retry-After", str(error.facts.get("retry_after", 1))))
     body = json.dumps(problems.document(error, id), separators=(",", ":"), default=str).encode()
     return Response(status, body, problems.MEDIA_TYPE, headers)

@@ -12,7 +12,7 @@ from .routes import DOCUMENT, ROUTES, Route
 from .shapes import members, schema
 
 # Statuses of a request that is not right, and of a cloud that is not well, whatever is asked.
-_ALWAYS = (400, 500, 503)
+_ALWAYS = (400, 429, 500, 503)
 _WITH_BODY = (411, 413, 415)
 STATUS_TITLES = {
     405: "The path takes other methods",
@@ -150,7 +150,16 @@ def _refusal(statuses: list[int], symbols: list[str] | None = None) -> dict[str,
         STATUS_TITLES[status] for status in statuses
     )
     named = f" ({', '.join(symbols)})" if symbols else ""
+    headers: dict[str, Any] = {}
+    if 429 in statuses:
+        about = "Seconds until the next request will be taken."
+        headers["Retry-After"] = {
+            "required": True,
+            "description": about,
+            "schema": {"type": "integer", "minimum": 1},
+        }
     return {
         "description": f"{title}{named}.",
+        **({"headers": headers} if headers else {}),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }

@@ -9,6 +9,7 @@ from typing import Any
 from euca_rpc.clock import iso
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resource_id
+from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 from euca_rpc.shown import InstanceStatus
 from euca_rpc.types import Caller, LaunchRequest
@@ -17,6 +18,8 @@ from . import bodies as b
 from .paging import page
 from .settings import RestSettings
 from .tokens import Bearers, Signer
+
+_IMAGES = (MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Ground:
     settings: RestSettings
     bearers: Bearers
     pages: Signer
+    limits: Limits
+
+    def count(self, caller: Caller) -> None:
+        """One request more of this caller; throttled."""
+        self.limits.take(caller.user_id, self.core.clock.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +62,12 @@ class Asked:
 # ----------------------------------------------------------------------------------------------------- tokens
 def new_token(asked: Asked) -> b.Token:
     body: b.NewToken = asked.body
-    token, until = asked.ground.bearers.issue(body.access_key_id, body.secret)
+    token, until, caller = asked.ground.bearers.issue(body.access_key_id, body.secret)
+    asked.ground.count(caller)
     return b.Token(token, "Bearer", iso(until))
 
 
-# ----------------------------------------------------------------------------------- zones, types, images, keys
+# ---------------------------------------------------------------------------------------- zones, types, images
 def zones(asked: Asked) -> b.Zones:
     rows = sorted(asked.core.zones.describe(asked.by), key=lambda it: it.name)
     found, after = _page(asked, "zones", rows, lambda it: (it.name,))
@@ -96,11 +105,87 @@ def images(asked: Asked) -> b.Images:
 
 
 def image(asked: Asked) -> b.Image:
-    id = _id(asked.path["id"], MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE)
-    (found,) = asked.core.images.describe(asked.by, [id])
+    (found,) = asked.core.images.describe(asked.by, [_id(asked.path["id"], *_IMAGES)])
     return b.image(found)
 
 
+def register_image(asked: Asked) -> b.Image:
+    body: b.NewImage = asked.body
+    return b.image(
+        asked.core.images.register(
+            asked.by,
+            body.location,
+            body.name,
+            _id(body.kernel_id, KERNEL_IMAGE) if body.kernel_id else None,
+            _id(body.ramdisk_id, RAMDISK_IMAGE) if body.ramdisk_id else None,
+            body.architecture,
+        )
+    )
+
+
+def deregister_image(asked: Asked) -> None:
+    asked.core.images.deregister(asked.by, _id(asked.path["id"], *_IMAGES))
+
+
+def permissions(asked: Asked) -> b.Permissions:
+    """Whom else an owner lets in is nobody else's business."""
+    (found,) = asked.core.images.describe(asked.by, [_id(asked.path["id"], *_IMAGES)])
+    if not asked.by.is_admin and found.account_id != asked.by.account_id:
+        raise EucaError("denied", f"Only its owner or an administrator sees who may launch {found.id}.")
+    return b.permissions(found)
+
+
+def set_permissions(asked: Asked) -> b.Permissions:
+    body: b.Permissions = asked.body
+    who = (*body.accounts, *(["all"] if body.public else []))
+    id = _id(asked.path["id"], *_IMAGES)
+    return b.permissions(asked.core.images.permit(asked.by, id, add=who, reset=True))
+
+
+# ------------------------------------------------------------------------------------------------------- tags
+def tags(asked: Asked) -> b.Tags:
+    query: b.TagFilter = asked.query
+    rows = (
+        it
+        for it in asked.core.tags.describe(asked.by)
+        if _among(it.resource_id, query.resource_id) and _among(it.key, query.key)
+    )
+    found, after = _page(asked, "tags", rows, lambda it: (it.resource_id, it.key))
+    return b.Tags(tuple(map(b.tag, found)), after)
+
+
+def set_tag(asked: Asked) -> b.Tag:
+    body: b.TagValue = asked.body
+    id, key = asked.path["id"].lower(), asked.path["key"]
+    asked.core.tags.create(asked.by, [id], {key: body.value})
+    return b.Tag(id, key, body.value)
+
+
+def delete_tag(asked: Asked) -> None:
+    asked.core.tags.delete(asked.by, [asked.path["id"].lower()], {asked.path["key"]: None})
+
+
+# ------------------------------------------------------------------------------------------------ access keys
+def access_keys(asked: Asked) -> b.AccessKeys:
+    rows = asked.core.credentials.keys(asked.by)
+    found, after = _page(asked, "access keys", rows, lambda it: (it.created_at, it.id))
+    return b.AccessKeys(tuple(map(b.access_key, found)), after)
+
+
+def new_access_key(asked: Asked) -> b.MadeAccessKey:
+    return b.made_access_key(*asked.core.credentials.create_key(asked.by, asked.by.user_name))
+
+
+def change_access_key(asked: Asked) -> b.AccessKey:
+    body: b.AccessKeyChange = asked.body
+    return b.access_key(asked.core.credentials.enable_key(asked.by, asked.path["id"], body.enabled))
+
+
+def delete_access_key(asked: Asked) -> None:
+    asked.core.credentials.delete_key(asked.by, asked.path["id"])
+
+
+# -------------------------------------------------------------------------------------------------- key pairs
 def keys(asked: Asked) -> b.Keys:
     rows = sorted(asked.core.keys.describe(asked.by), key=lambda it: (it.name, it.id))
     found, after = _page(asked, "keys", rows, lambda it: (it.name, it.id))
@@ -147,6 +232,7 @@ def launch(asked: Asked) -> b.Launched:
             user_data=body.user_data,
             client_token=asked.idempotency_key,
             shutdown_behavior=body.shutdown_behavior,
+            protected=body.protected,
             service_class=body.service_class,
             # in one order: the same JSON object may be written in many
             hints=tuple(sorted(body.hints.items())),
@@ -172,6 +258,23 @@ def instances(asked: Asked) -> b.Instances:
 
 def instance(asked: Asked) -> b.Instance:
     return _instance(asked, _id(asked.path["id"], INSTANCE))
+
+
+def change_instance(asked: Asked) -> b.Instance:
+    """One at a time, so that a refusal leaves nothing half done."""
+    body: b.InstanceChange = asked.body
+    given = {name: value for name, value in body.values() if value is not None}
+    if len(given) != 1:
+        raise EucaError(
+            "parameter_conflict" if given else "parameter_missing",
+            f"body must have exactly one field of {', '.join(name for name, _ in body.values())}, not {len(given)}.",
+        )
+    ((name, value),) = given.items()
+    if name in ("kernel_id", "ramdisk_id"):
+        value = _id(str(value), KERNEL_IMAGE if name == "kernel_id" else RAMDISK_IMAGE)
+    id = _id(asked.path["id"], INSTANCE)
+    asked.core.instances.modify(asked.by, id, "vm_type" if name == "type" else name, value)
+    return _instance(asked, id)
 
 
 def terminate(asked: Asked) -> b.Instance:

@@ -37,6 +37,7 @@ class Route:
 
 _NO_INSTANCE = ("instance_not_found",)
 _NO_IMAGE = ("image_not_found",)
+_TAGGED = ("instance_not_found", "image_not_found", "key_not_found", "tag_limit")
 _LAUNCH = (
     *("image_not_found", "key_not_found", "zone_not_found", "type_not_found", "token_mismatch", "tag_limit"),
     *("capacity_exhausted", "quota_exceeded", "policy_refused", "policy_failed"),
@@ -68,6 +69,68 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/v1/images", "listImages", "What may be launched.", do.images, b.Images, query=b.ImageFilter
     ),
     Route("GET", "/v1/images/{id}", "getImage", "One image.", do.image, b.Image, refusals=_NO_IMAGE),
+    Route(
+        *("POST", "/v1/images", "registerImage", "Make an image of an upload.", do.register_image, b.Image),
+        status=201,
+        body=b.NewImage,
+        refusals=(*_NO_IMAGE, "denied"),
+    ),
+    Route(
+        *("DELETE", "/v1/images/{id}", "deregisterImage", "Forget an image.", do.deregister_image),
+        status=204,
+        refusals=(*_NO_IMAGE, "denied", "state_conflict"),
+    ),
+    Route(
+        *("GET", "/v1/images/{id}/permissions", "getPermissions", "Who may launch it besides its owner."),
+        *(do.permissions, b.Permissions),
+        refusals=(*_NO_IMAGE, "denied"),
+    ),
+    Route(
+        *("PUT", "/v1/images/{id}/permissions", "setPermissions", "Say who may launch it, nobody else may."),
+        *(do.set_permissions, b.Permissions),
+        body=b.Permissions,
+        refusals=(*_NO_IMAGE, "denied"),
+    ),
+    Route("GET", "/v1/tags", "listTags", "The account's tags.", do.tags, b.Tags, query=b.TagFilter),
+    Route(
+        *("PUT", "/v1/tags/{id}/{key}", "setTag", "Tag an instance, image, key pair or reservation."),
+        *(do.set_tag, b.Tag),
+        body=b.TagValue,
+        refusals=_TAGGED,
+    ),
+    Route(
+        *("DELETE", "/v1/tags/{id}/{key}", "deleteTag", "Take the tag off, if it is there.", do.delete_tag),
+        status=204,
+        refusals=_TAGGED,
+    ),
+    Route(
+        *(
+            "GET",
+            "/v1/access-keys",
+            "listAccessKeys",
+            "The caller's access keys; an administrator's list has all.",
+        ),
+        *(do.access_keys, b.AccessKeys),
+        query=b.Paged,
+    ),
+    Route(
+        *("POST", "/v1/access-keys", "createAccessKey", "Make another access key for the caller."),
+        *(do.new_access_key, b.MadeAccessKey),
+        status=201,
+        refusals=("credential_limit",),
+    ),
+    Route(
+        *("PATCH", "/v1/access-keys/{id}", "changeAccessKey", "Disable or enable it."),
+        *(do.change_access_key, b.AccessKey),
+        body=b.AccessKeyChange,
+        refusals=("credential_not_found",),
+    ),
+    Route(
+        *("DELETE", "/v1/access-keys/{id}", "deleteAccessKey", "Delete it, and with it its tokens."),
+        do.delete_access_key,
+        status=204,
+        refusals=("credential_not_found",),
+    ),
     Route("GET", "/v1/keys", "listKeys", "Key pairs.", do.keys, b.Keys, query=b.Paged),
     Route(
         *(
@@ -114,6 +177,12 @@ ROUTES: tuple[Route, ...] = (
         do.instance,
         b.Instance,
         refusals=_NO_INSTANCE,
+    ),
+    Route(
+        *("PATCH", "/v1/instances/{id}", "changeInstance", "Change one of its attributes."),
+        *(do.change_instance, b.Instance),
+        body=b.InstanceChange,
+        refusals=(*_NO_INSTANCE, "type_not_found", "image_not_found", "state_conflict"),
     ),
     Route(
         *(

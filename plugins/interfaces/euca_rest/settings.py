@@ -23,6 +23,8 @@ class RestSettings:
     idle_seconds: float = 60.0  # how long a connection may be kept between requests
     answer_seconds: float = 30.0  # within this time the client must have taken its answer
     token_seconds: int = 900
+    rate: float = 200.0  # requests a second that one user may make in the long run; 0 = no limit
+    burst: int = 2000  # … and at once
 
 
 def read(settings: Mapping[str, Any]) -> RestSettings:
@@ -35,7 +37,7 @@ def read(settings: Mapping[str, Any]) -> RestSettings:
         wanted = (int, float) if known[name] is float else known[name]
         if isinstance(value, bool) or not isinstance(value, wanted):
             raise _wrong(f"has the setting {name!r} as {value!r}; it must be a {known[name].__name__}.")
-        if isinstance(value, int | float) and value < (0 if name == "port" else 1):
+        if isinstance(value, int | float) and value < (0 if name in ("port", "rate") else 1):
             raise _wrong(f"has the setting {name!r} as {value!r}; that is too small.")
     found = RestSettings(**settings)
     if bool(found.certificate) != bool(found.key):

@@ -56,8 +56,8 @@ class Bearers:
         self._nobody = hmac.digest(key, b"nobody", "sha256").hex()
         self._credentials, self._wall, self._life = credentials, wall, seconds * SECOND
 
-    def issue(self, access_key_id: str, secret: str) -> tuple[str, Micros]:
-        """The token and its end.  Unknown, revoked and wrong are refused alike, after the same comparison."""
+    def issue(self, access_key_id: str, secret: str) -> tuple[str, Micros, Caller]:
+        """The token, its end, and whose it is.  Unknown, revoked and wrong are refused alike, after the same comparison."""
         found = self._credentials.by_access_key(access_key_id)
         right = _same(secret, found.secret if found else self._nobody)
         if found is None or not right:
@@ -66,7 +66,7 @@ class Bearers:
                 "This access key and secret are not those of a user who may sign in; ask for new ones in the portal.",
             )
         until = self._wall() + self._life
-        return self._signer.sign([access_key_id, _mark(found), until]), until
+        return self._signer.sign([access_key_id, _mark(found), until]), until, found.caller
 
     def caller(self, authorization: str | None) -> tuple[Caller, str]:
         """Whom the header proves, and by which access key."""

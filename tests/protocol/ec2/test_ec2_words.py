@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
 
 import pytest
 from ec2_world import CASES
 from lxml import etree
 
 from euca_ec2.endpoint import Endpoint
-from euca_ec2.limits import Limits
 from euca_ec2.operations import ACTIONS
 from euca_ec2.parsing import parser
 from euca_ec2.settings import Ec2Settings, read
@@ -538,29 +536,6 @@ def test_soap_names_one_attribute(inside):
 
 
 # ---------------------------------------------------------------------------------------------------- limits
-def test_a_caller_has_a_burst_and_a_rate_of_its_own():
-    limits = Limits(10.0, 3)
-    for _ in range(3):
-        limits.take("ann", 0)
-    with pytest.raises(EucaError) as caught:
-        limits.take("ann", 0)
-    assert caught.value.symbol == "throttled"
-    limits.take("bob", 0)
-    limits.take("ann", SECOND // 10)
-    with pytest.raises(EucaError):
-        limits.take("ann", SECOND // 10)
-    for _ in range(3):  # never more than the burst, however long one waited
-        limits.take("ann", 100 * SECOND)
-    with pytest.raises(EucaError):
-        limits.take("ann", 100 * SECOND)
-
-
-def test_a_rate_of_nothing_is_no_limit():
-    limits = Limits(0, 1)
-    for _ in range(100):
-        limits.take("ann", 0)
-
-
 def test_the_limit_is_told_with_its_code(world):
     w = world()
     w.endpoint = Endpoint(w.core, Ec2Settings(rate=1.0, burst=2))
@@ -568,25 +543,6 @@ def test_the_limit_is_told_with_its_code(world):
     assert codes == ["200", "200", "RequestLimitExceeded", "200"]
     w.bench.clock.advance(SECOND)
     assert w.ask("DescribeVpcs", {})[0] == "200"
-
-
-def test_many_threads_get_no_more_than_the_burst():
-    limits, taken = Limits(0.001, 500), []
-
-    def ask():
-        for _ in range(100):
-            try:
-                limits.take("ann", 0)
-            except EucaError:
-                continue
-            taken.append(1)
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for it in threads:
-        it.start()
-    for it in threads:
-        it.join()
-    assert len(taken) == 500
 
 
 @pytest.mark.parametrize("settings", [{"rate": -1}, {"burst": 0}, {"rate": "fast"}])

@@ -55,7 +55,7 @@ def refused(bearers: Bearers, authorization: str | None) -> str:
 
 
 def test_a_token_is_good_for_fifteen_minutes(bearers: Bearers, clock: ManualClock) -> None:
-    token, until = bearers.issue("AKANN", "s" * 40)
+    token, until, _ = bearers.issue("AKANN", "s" * 40)
     assert until == clock.at + 15 * MINUTE
     clock.advance(15 * MINUTE - SECOND)
     assert bearers.caller(f"Bearer {token}") == (ANN, "AKANN")
@@ -75,7 +75,7 @@ def test_unknown_and_wrong_are_refused_in_the_same_words(bearers: Bearers) -> No
 
 
 def test_a_revoked_key_ends_its_tokens_at_once(bearers: Bearers, shelf: Shelf) -> None:
-    token, _ = bearers.issue("AKANN", "s" * 40)
+    token, _, _ = bearers.issue("AKANN", "s" * 40)
     row = shelf.rows.pop("AKANN")
     assert refused(bearers, f"Bearer {token}") == "auth_failure"
     shelf.rows["AKANN"] = Credential(row.caller, "t" * 40)  # the same key with another secret is another key
@@ -83,7 +83,7 @@ def test_a_revoked_key_ends_its_tokens_at_once(bearers: Bearers, shelf: Shelf) -
 
 
 def test_no_token_can_be_made_up(bearers: Bearers, shelf: Shelf, clock: ManualClock) -> None:
-    token, until = bearers.issue("AKANN", "s" * 40)
+    token, until, _ = bearers.issue("AKANN", "s" * 40)
     raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     mac, text = raw[:32], raw[32:]
     told = json.loads(text)

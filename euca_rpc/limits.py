@@ -1,4 +1,4 @@
-"""How often one caller may ask: a bucket of tokens per user, filled at a steady rate up to a burst.
+"""How often one caller may ask an interface: a bucket of tokens per user, filled at a steady rate up to a burst.
 
 Only who has proved to be somebody is counted, so there are as many buckets as there are users, and nobody can spend
 another's.
@@ -6,6 +6,7 @@ another's.
 
 from __future__ import annotations
 
+import math
 import threading
 
 from euca_rpc.clock import SECOND, Micros
@@ -21,7 +22,7 @@ class Limits:
         self._lock = threading.Lock()
 
     def take(self, user_id: str, now: Micros) -> None:
-        """``now`` is monotonic."""
+        """One request more.  ``now`` is monotonic.  throttled (facts: retry_after, seconds)."""
         if self._rate <= 0:
             return
         with self._lock:
@@ -30,8 +31,10 @@ class Limits:
             taken = tokens >= 1
             self._buckets[user_id] = (tokens - 1 if taken else tokens), now
         if not taken:
+            seconds = math.ceil((1 - tokens) / self._rate)
             raise EucaError(
                 "throttled",
                 f"Request limit exceeded: {self._rate:g} requests a second and {self._burst:.0f} at once are allowed; "
-                "wait a moment and try again.",
+                f"try again in {seconds} s.",
+                facts={"retry_after": seconds},
             )
