@@ -90,12 +90,13 @@ def _examples(text: str, formatter: click.HelpFormatter) -> None:
 
 
 class Command(click.Command):
-    """A command with the common options and examples in its help."""
+    """A command with the common options and examples in its help; an option of its own goes before a common one."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.params.extend(_common())
+        own = {word for option in self.params for word in option.opts}
+        self.params.extend(option for option in _common() if not own & set(option.opts))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)

@@ -38,6 +38,7 @@ WORDS = {
     "certificate": "credentials:certificate",
     "quota": "people:quota",
     "policy": "policies:policy",
+    "simulate": "simulate:simulate",
     "node": "nodes:node",
     "sync_key": "nodes:sync_key",
     "zone_token": "serve:zone_token",
