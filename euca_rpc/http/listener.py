@@ -22,6 +22,7 @@ from cheroot.ssl import Adapter
 
 from euca_rpc.errors import EucaError
 from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gate, makefile
+from euca_rpc.http.head import Headers
 
 LINGER = 1.0  # milliseconds that a thread stays with a connection it has answered
 log = logging.getLogger("euca.http")
@@ -39,13 +40,18 @@ class Patience:
 
 
 class _HttpRequest(cheroot_server.HTTPRequest):
+    header_reader = Headers()
+
     def respond(self) -> None:
         super().respond()
         self.conn.wfile.flush()
 
     def simple_response(self, status: Any, msg: str = "") -> None:
-        """cheroot's own refusals: with a Date, and the connection closed, because its state is unknown."""
+        """cheroot's own refusals: with a Date, and the connection closed, because its state is unknown.  A protocol or
+        an encoding that is not spoken here is the client's doing; told 505 or 501, SDKs would try again."""
         self.close_connection = True
+        if str(status).startswith(("501", "505")):
+            status, msg = "400 Bad Request", msg or "Send HTTP/1.1 without a Transfer-Encoding."
         body = f"{msg}\n".encode() if msg else b""
         head = (
             f"{self.server.protocol} {status}\r\nDate: {formatdate(usegmt=True)}\r\nConnection: close\r\n"
