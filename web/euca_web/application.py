@@ -1,0 +1,266 @@
+"""From a request to its answer: the one place that checks, so that no page can forget to.
+
+    Host known? ─► route? ─► session ─► may this one open it? ─► a change: is the form ours? ─► page ─► rendered
+                                  every refusal on the way ─────────────────────────────────► error page, or the form again
+
+CherryPy parses requests and forms, keeps one request's state per thread and finishes answers; it is imported here alone.
+Dispatch is by our table (`routes`), not by attribute names: what is not in the table cannot be called.  One line goes to
+the access log per request: request id, user, route, status, milliseconds; never a path, a token or a form.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+import cherrypy
+
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import request_id as new_request_id
+from euca_rpc.nouns import Core
+from euca_rpc.shown import Visitor
+
+from . import safety
+from .asked import Answer, Asked, Download, Fields, Ground, Page, Redirect, Refused
+from .rendering import Renderer
+from .routes import ANYONE, STAFF, Route, find
+from .settings import PortalSettings
+from .static_files import files
+
+MOST_FIELDS = 60
+log = logging.getLogger("euca.portal")
+access = logging.getLogger("euca.portal.access")
+
+
+def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iterable[bytes]]:
+    """A WSGI application."""
+    handler = _Handler(core, settings)
+
+    def dispatch(_path: str) -> None:
+        cherrypy.serving.request.config = cherrypy.config.copy()
+        cherrypy.serving.request.handler = handler.answer
+
+    cherrypy.config.update({"log.screen": False, "checker.on": False, "engine.autoreload.on": False})
+    made: Callable[..., Iterable[bytes]] = cherrypy.Application(
+        None,
+        "",
+        {
+            "/": {
+                "request.dispatch": dispatch,
+                "request.show_tracebacks": False,
+                "request.show_mismatched_params": False,
+                "request.methods_with_bodies": ("POST",),
+                "error_page.default": handler.cherrypy_error,
+            }
+        },
+    )
+    return made
+
+
+class _Handler:
+    def __init__(self, core: Core, settings: PortalSettings) -> None:
+        self.core, self.settings = core, settings
+        self.ground = Ground(core, settings)
+        self.renderer = Renderer(core, settings)
+        self.hosts = safety.allowed_hosts(settings)
+        self.headers = safety.headers(settings)
+
+    # ------------------------------------------------------------------------------------------ one request
+    def answer(self) -> bytes:
+        began = self.core.clock.monotonic()
+        id = new_request_id(self.core.ids)
+        trail = {"user": "-", "route": "-"}
+        try:
+            body = self._answer(id, trail)
+        except EucaError as error:
+            if error.private or error.symbol == "internal":
+                log.warning("%s %s: %s; %s", id, error.symbol, error.sentence, error.private)
+            body = self._refusal(error, id)
+        except Exception:
+            log.exception("%s failed in %s", id, trail["route"])
+            body = self._refusal(
+                EucaError("internal", f"An internal error occurred; the log tells it under {id}."), id
+            )
+        took = (self.core.clock.monotonic() - began) / 1000
+        status = str(cherrypy.serving.response.status or "200")[:3]
+        access.info("%s %s %s %s %.1fms", id, trail["user"], trail["route"], status, took)
+        return body
+
+    def _answer(self, id: str, trail: dict[str, str]) -> bytes:
+        request = cherrypy.serving.request
+        header = request.headers.get
+        safety.check_host(header("Host", ""), self.hosts)
+        if request.path_info.startswith("/static/"):
+            trail["route"] = "static"
+            return self._static(request.path_info.removeprefix("/static/"))
+        method = "GET" if request.method == "HEAD" else request.method
+        route, path = find(method, request.path_info)
+        trail["route"] = route.name
+        jar = safety.cookies(header("Cookie", ""))
+        asked = self._asked(route, path, jar, id)
+        trail["user"] = asked.present.user_name if asked.present else "-"
+        if (elsewhere := self._not_here(route, asked)) is not None:
+            return self._told(elsewhere, asked, jar)
+        if method == "POST":
+            safety.check_proof(
+                asked.token or jar.get(safety.VISIT, ""),
+                asked.form.raw("proof", 200),
+                header("Origin"),
+                header("Sec-Fetch-Site"),
+                f"https://{header('Host', '')}",
+            )
+        try:
+            return self._told(route.perform(asked), asked, jar)
+        except EucaError as refusal:
+            if route.again is None or refusal.kind == "internal":
+                raise
+            again = route.again(replace(asked, trouble=refusal))
+            if isinstance(again, Page):
+                again = replace(again, status=safety.status_of(refusal))
+            return self._told(again, asked, jar)
+
+    def _asked(self, route: Route, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
+        request = cherrypy.serving.request
+        visitor = Visitor(request.remote.ip, id, jar.get(safety.DEVICE, ""))
+        token = jar.get(safety.SESSION, "")
+        present = self.core.sessions.by_token(visitor, token) if token else None
+        who = present.caller if present else None  # None besides: the first steps are owed
+        query = request.query_string
+        return Asked(
+            self.ground,
+            visitor,
+            token if present else "",
+            present,
+            who,
+            path,
+            request.path_info + (f"?{query}" if query else ""),
+            _once(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)),
+            _once(_form(request.body.params)) if request.method == "POST" else Fields({}),
+        )
+
+    def _not_here(self, route: Route, asked: Asked) -> Redirect | None:
+        """Where to go instead of a page that this one may not open now."""
+        if route.who == ANYONE:
+            return None
+        if asked.present is None:
+            back = f"?next={quote(asked.target, safe='')}" if cherrypy.serving.request.method == "GET" else ""
+            return Redirect("/login" + (back if asked.target != "/" else ""))
+        if asked.present.first_steps and not route.owed:
+            return Redirect("/first-steps")
+        if route.who == STAFF and not asked.present.is_admin:
+            raise EucaError("denied", "This page is for administrators of the cloud.")
+        return None
+
+    # -------------------------------------------------------------------------------------------- its answer
+    def _told(self, answer: Answer, asked: Asked, jar: Mapping[str, str]) -> bytes:
+        response, request = cherrypy.serving.response, cherrypy.serving.request
+        self._common(asked.visitor.request_id)
+        match answer:
+            case Redirect():
+                return self._redirected(answer, jar)
+            case Download():
+                response.headers["Content-Type"] = answer.type
+                response.headers["Content-Disposition"] = f'attachment; filename="{answer.name}"'
+                return answer.body
+        secret = asked.token or jar.get(safety.VISIT, "")
+        if not secret:
+            secret = f"{self.core.ids.bits(160):040x}"
+            self._bake(safety.VISIT, secret)
+        said = safety.read_said(jar.get(safety.SAID))
+        if safety.SAID in jar and "HX-Request" not in request.headers:
+            self._bake(safety.SAID, "", 0)
+        response.status = answer.status
+        response.headers["Content-Type"] = "text/html; charset=utf-8"
+        return self.renderer.page(answer, asked, safety.proof(secret), said)
+
+    def _redirected(self, answer: Redirect, jar: Mapping[str, str]) -> bytes:
+        response = cherrypy.serving.response
+        if answer.logged_in is not None:
+            self._bake(safety.SESSION, answer.logged_in.token)
+            if answer.logged_in.device:
+                self._bake(safety.DEVICE, answer.logged_in.device, safety.DEVICE_DAYS * 86400)
+            self._bake(safety.VISIT, "", 0)
+        elif answer.logged_out:
+            self._bake(safety.SESSION, "", 0)
+        if answer.said:
+            self._bake(safety.SAID, safety.said(answer.said), 60)
+        if "HX-Request" in cherrypy.serving.request.headers:  # an open page looked again and may not
+            response.headers["HX-Redirect"] = answer.to
+            return b""
+        response.status = 303
+        response.headers["Location"] = answer.to
+        return b""
+
+    def _refusal(self, error: EucaError, id: str) -> bytes:
+        response = cherrypy.serving.response
+        self._common(id)
+        response.status = safety.status_of(error)
+        if isinstance(error, Refused):
+            response.headers.update(dict(error.headers))
+        response.headers["Content-Type"] = "text/html; charset=utf-8"
+        return self.renderer.error(error.sentence, safety.status_of(error), id)
+
+    def _common(self, id: str) -> None:
+        response = cherrypy.serving.response
+        for name, value in (
+            *self.headers,
+            ("Cache-Control", "no-store"),
+            ("Request-Id", id),
+            ("Server", "euca"),
+        ):
+            response.headers[name] = value
+
+    def _bake(self, name: str, value: str, seconds: int | None = None) -> None:
+        """``seconds`` None: until the browser ends; 0: forget it now."""
+        baked = cherrypy.serving.response.cookie
+        baked[name] = value
+        baked[name].update(safety.COOKIE if seconds is None else {**safety.COOKIE, "max-age": seconds})
+
+    def _static(self, name: str) -> bytes:
+        file = files().get(name)
+        if file is None:
+            raise EucaError("action_unknown", "There is no such file.")
+        response = cherrypy.serving.response
+        for header, value in self.headers:
+            response.headers[header] = value
+        response.headers["Content-Type"] = file.type
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return file.body
+
+    def cherrypy_error(self, status: str, message: str, traceback: str, version: str) -> bytes:
+        """What CherryPy refused by itself, before `answer`: a body or a query that it cannot read."""
+        id = new_request_id(self.core.ids)
+        self._common(id)
+        number = int(status[:3])
+        sentence = (
+            "The request cannot be read as a browser would send it."
+            if number < 500
+            else f"An internal error occurred; the log tells it under {id}."
+        )
+        cherrypy.serving.response.headers["Content-Type"] = "text/html; charset=utf-8"
+        return self.renderer.error(sentence, number, id)
+
+
+def _form(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if len(params) > MOST_FIELDS:
+        raise EucaError("parameter_invalid", f"The form has more than {MOST_FIELDS} fields.")
+    found = []
+    for name, value in params.items():
+        if not isinstance(value, str):
+            raise EucaError(
+                "parameter_invalid", f"The field {name[:60]!a} comes more than once or is a file."
+            )
+        found.append((name, value))
+    return found
+
+
+def _once(pairs: list[tuple[str, str]]) -> Fields:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise EucaError("parameter_invalid", f"The field {name[:60]!a} comes more than once.")
+        found[name] = value
+    return Fields(found)

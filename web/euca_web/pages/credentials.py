@@ -1,0 +1,196 @@
+"""What a user proves itself with outside the portal: certificates for the tools of 1.0, access keys for everything else.
+
+A certificate comes as a zip with all that a client needs; it is made in memory, and neither the private key nor the secret
+of the access key in its `eucarc` is kept anywhere.  An administrator looks after everybody's, by `?user=`.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import zipfile
+from pathlib import Path
+
+from euca_rpc.errors import EucaError
+from euca_rpc.shown import CredentialStatus
+
+from ..asked import Answer, Asked, Download, Page, Redirect
+
+CERTIFICATE_CHANGES = {
+    "enable": ("Enable", "Accept this certificate again?", "", "Enable it"),
+    "disable": ("Disable", "Refuse this certificate until you enable it again?", "", "Disable it"),
+    "revoke": (
+        "Revoke",
+        "Refuse this certificate for good?",
+        "There is no way back; make a new one.",
+        "Revoke it",
+    ),
+}
+KEY_CHANGES = {
+    "enable": ("Enable", "Accept this access key again?", "", "Enable it"),
+    "disable": ("Disable", "Refuse this access key until you enable it again?", "", "Disable it"),
+    "delete": (
+        "Delete",
+        "Refuse this access key for good?",
+        "There is no way back; make a new one.",
+        "Delete it",
+    ),
+}
+
+
+def listed(asked: Asked) -> Page:
+    user = _user(asked)
+    return Page(
+        "credentials.html",
+        {
+            "user": user,
+            "own": user == asked.caller.user_name,
+            "keys": asked.core.credentials.keys(asked.caller, user),
+            "certificates": asked.core.credentials.certificates(asked.caller, user),
+            "ec2_url": asked.settings.ec2_url,
+            "region": asked.settings.region,
+        },
+    )
+
+
+def make_certificate(asked: Asked) -> Answer:
+    user, nouns = asked.caller.user_name, asked.core.credentials
+    key, secret = nouns.create_key(asked.caller, user)
+    try:
+        certificate, pem, private = nouns.create_certificate(asked.caller, user)
+    except EucaError:
+        nouns.delete_key(asked.caller, key.id)
+        raise
+    name = f"euca2-{user}-{certificate.id[:8]}"
+    files = {f"{name}-pk.pem": private, f"{name}-cert.pem": pem}
+    if asked.settings.authority:
+        files["cloud-cert.pem"] = Path(asked.settings.authority).read_text()
+    files["eucarc"] = eucarc(name, asked.settings.ec2_url, asked.settings.region, key.id, secret)
+    return Download(f"euca2-{user}-x509.zip", "application/zip", zipped(files))
+
+
+def eucarc(name: str, url: str, region: str, access_key: str, secret: str) -> str:
+    """For the shell: what the tools of 1.0, boto, awscli and boto3 each look for."""
+    given = {
+        "EC2_URL": url,
+        "EC2_ACCESS_KEY": access_key,
+        "EC2_SECRET_KEY": secret,
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_ENDPOINT_URL_EC2": url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    files = {
+        "EC2_PRIVATE_KEY": f"{name}-pk.pem",
+        "EC2_CERT": f"{name}-cert.pem",
+        "EUCALYPTUS_CERT": "cloud-cert.pem",
+    }
+    return "\n".join(
+        [
+            "# Read this into your shell from where you unpacked it:  . ./eucarc",
+            'EUCA_KEY_DIR=$(cd "$(dirname "${BASH_SOURCE:-./eucarc}")" && pwd)',
+            *(f"export {variable}={shlex.quote(value)}" for variable, value in given.items()),
+            *(f'export {variable}="$EUCA_KEY_DIR"/{file}' for variable, file in files.items()),
+            "",
+        ]
+    )
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """Readable by their owner alone once they are unpacked."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100600 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, text)
+    return packed.getvalue()
+
+
+def make_key(asked: Asked) -> Answer:
+    key, secret = asked.core.credentials.create_key(asked.caller, asked.caller.user_name)
+    return Page(
+        "access_key.html",
+        {"key": key, "secret": secret, "ec2_url": asked.settings.ec2_url, "region": asked.settings.region},
+    )
+
+
+# ---------------------------------------------------------------------------------------- changes to what is there
+def ask_certificate(asked: Asked) -> Page:
+    found = _one(asked, asked.core.credentials.certificates(asked.caller))
+    return _ask(asked, CERTIFICATE_CHANGES, "certificates", found, f"certificate {found.id[:8]}")
+
+
+def ask_key(asked: Asked) -> Page:
+    found = _one(asked, asked.core.credentials.keys(asked.caller))
+    return _ask(asked, KEY_CHANGES, "keys", found, f"access key {found.id}")
+
+
+def change_certificate(asked: Asked) -> Answer:
+    nouns, id, change = asked.core.credentials, asked.path["id"], _known(asked, CERTIFICATE_CHANGES)
+    found = _one(asked, nouns.certificates(asked.caller))
+    if change == "revoke":
+        nouns.revoke_certificate(asked.caller, id)
+    else:
+        nouns.enable_certificate(asked.caller, id, change == "enable")
+    return Redirect(_back(asked, found), f"Certificate {id[:8]}: {change}d.")
+
+
+def change_key(asked: Asked) -> Answer:
+    nouns, id, change = asked.core.credentials, asked.path["id"], _known(asked, KEY_CHANGES)
+    found = _one(asked, nouns.keys(asked.caller))
+    if change == "delete":
+        nouns.delete_key(asked.caller, id)
+    else:
+        nouns.enable_key(asked.caller, id, change == "enable")
+    return Redirect(_back(asked, found), f"Access key {id}: {change}d.")
+
+
+def _ask(
+    asked: Asked,
+    changes: dict[str, tuple[str, str, str, str]],
+    kind: str,
+    found: CredentialStatus,
+    named: str,
+) -> Page:
+    change = _known(asked, changes)
+    title, question, consequence, button = changes[change]
+    return Page(
+        "confirm.html",
+        {
+            "title": f"{title} {named}",
+            "question": f"{question} It is {found.user_name}'s.",
+            "consequence": consequence,
+            "button": button,
+            "danger": change in ("delete", "revoke"),
+            "action": f"/credentials/{kind}/{found.id}/{change}",
+            "back": _back(asked, found),
+            "hidden": {},
+            "choices": (),
+        },
+    )
+
+
+def _known(asked: Asked, changes: dict[str, tuple[str, str, str, str]]) -> str:
+    change = asked.path["change"]
+    if change not in changes:
+        raise EucaError("parameter_invalid", f"It can be asked to {', '.join(changes)}; nothing else.")
+    return change
+
+
+def _one(asked: Asked, rows: list[CredentialStatus]) -> CredentialStatus:
+    for row in rows:
+        if row.id == asked.path["id"]:
+            return row
+    raise EucaError("credential_not_found", "There is no such credential, or it is somebody else's.")
+
+
+def _back(asked: Asked, found: CredentialStatus) -> str:
+    own = found.user_name == asked.caller.user_name
+    return "/credentials" if own else f"/credentials?user={found.user_name}"
+
+
+def _user(asked: Asked) -> str:
+    return asked.query.line("user", 100) or asked.caller.user_name

@@ -1,0 +1,170 @@
+"""Instances: the list, one of them with its console, and what can be done to it.
+
+A caller sees its account's, an administrator all: that is the core's decision, not this page's.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as NoAnswer
+from dataclasses import dataclass
+
+from euca_rpc.errors import EucaError
+from euca_rpc.ids import INSTANCE, parse_resource_id
+from euca_rpc.shown import InstanceStatus
+
+from ..asked import Answer, Asked, Page, Redirect
+from ..paging import part
+
+STATES = (
+    ("", "all"),
+    ("pending", "pending"),
+    ("running", "running"),
+    ("stopping", "stopping"),
+    ("stopped", "stopped"),
+    ("shutting-down", "shutting down"),
+    ("terminated", "terminated"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    title: str
+    question: str
+    consequence: str
+    button: str
+    done: str
+    danger: bool = False
+
+
+CHANGES = {
+    "terminate": Change(
+        "Terminate",
+        "End this machine for good?",
+        "Its disk is deleted. There is no way back.",
+        "Terminate it",
+        "is being terminated.",
+        danger=True,
+    ),
+    "stop": Change(
+        "Stop",
+        "Power this machine off?",
+        "It keeps its disk and gives back its cores and memory; starting it again needs free room on its node.",
+        "Stop it",
+        "is being stopped.",
+    ),
+    "reboot": Change(
+        "Reboot",
+        "Restart this machine now?",
+        "What runs in it ends as at a reset. Its disk and addresses stay.",
+        "Reboot it",
+        "is being rebooted.",
+    ),
+    "start": Change("Start", "Start this machine from its disk?", "", "Start it", "is being started."),
+}
+
+
+def listed(asked: Asked) -> Page:
+    query = asked.query
+    state = query.choice("state", *(value for value, _ in STATES))
+    wanted = query.text("search", 200).lower()
+    rows = [
+        status
+        for status in newest_first(asked)
+        if state in ("", status.state) and (not wanted or _fits(status, wanted))
+    ]
+    return Page("instances.html", {"page": part(rows, query), "states": STATES})
+
+
+def newest_first(asked: Asked) -> list[InstanceStatus]:
+    found = [status for _, statuses in asked.core.instances.describe(asked.caller) for status in statuses]
+    found.reverse()
+    return found
+
+
+def _fits(status: InstanceStatus, wanted: str) -> bool:
+    row = status.instance
+    said = (
+        row.id,
+        row.vm_type,
+        row.image_id,
+        row.public_address,
+        row.private_address,
+        row.node,
+        row.account_id,
+    )
+    return any(wanted in text.lower() for text in (*said, *(value for _, value in status.tags)))
+
+
+def one(asked: Asked) -> Page:
+    return Page("instance.html", {"status": _status(asked)})
+
+
+def console(asked: Asked) -> Page:
+    status = _status(asked)
+    future = asked.core.instances.console(asked.caller, status.instance.id)
+    try:
+        shown = future.result(asked.settings.console_seconds)
+    except (NoAnswer, CancelledError):
+        future.cancel()
+        raise EucaError(
+            "unreachable",
+            f"The node of {status.instance.id} did not give its console within {asked.settings.console_seconds:g} s; try again.",
+        ) from None
+    text = shown.text.decode("utf-8", "replace").replace("\r\n", "\n")
+    return Page("console.html", {"status": status, "text": readable(text), "at": shown.at})
+
+
+def readable(text: str) -> str:
+    """A guest may print anything: what is no character for people is left out, so that no page is spoilt by it."""
+    return "".join(
+        character
+        for character in text
+        if character in "\n\t" or (ord(character) >= 32 and character != "\x7f")
+    )
+
+
+def ask(asked: Asked) -> Page:
+    status, change_ = _status(asked), _change(asked)
+    id = status.instance.id
+    return Page(
+        "confirm.html",
+        {
+            "title": f"{change_.title} {id}",
+            "question": change_.question,
+            "consequence": change_.consequence,
+            "button": change_.button,
+            "danger": change_.danger,
+            "action": f"/instances/{id}/{asked.path['change']}",
+            "back": f"/instances/{id}",
+            "hidden": {},
+            "choices": (),
+        },
+    )
+
+
+def change(asked: Asked) -> Answer:
+    change_, id = _change(asked), _id(asked)
+    nouns = asked.core.instances
+    verb = {"terminate": nouns.terminate, "stop": nouns.stop, "reboot": nouns.reboot, "start": nouns.start}
+    verb[asked.path["change"]](asked.caller, [id])
+    return Redirect(f"/instances/{id}", f"{id} {change_.done}")
+
+
+def _change(asked: Asked) -> Change:
+    found = CHANGES.get(asked.path["change"])
+    if found is None:
+        raise EucaError("parameter_invalid", f"A machine can be asked to {', '.join(CHANGES)}; nothing else.")
+    return found
+
+
+def _status(asked: Asked) -> InstanceStatus:
+    ((_, (status,)),) = asked.core.instances.describe(asked.caller, [_id(asked)])
+    return status
+
+
+def _id(asked: Asked) -> str:
+    id = parse_resource_id(asked.path["id"], INSTANCE)
+    if id is None:
+        raise EucaError("instance_not_found", "No instance has such an id: i- and eight hexadecimal digits.")
+    return id

@@ -1,0 +1,115 @@
+"""For administrators: zones and nodes, VM types, policies and the launches that were refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from euca_rpc.errors import EucaError
+from euca_rpc.types import Event
+
+from ..asked import Answer, Asked, Page, Redirect
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    button: str
+    question: str
+    consequence: str
+    done: str
+    danger: bool = False
+
+
+CHANGES = {
+    "drain": Change(
+        "Drain",
+        "Put no more machines on this node?",
+        "Those that are there run on.",
+        "takes no more machines.",
+    ),
+    "undrain": Change("Use again", "Put machines on this node again?", "", "takes machines again."),
+    "fence": Change(
+        "Fence",
+        "Do you state that this host is powered off?",
+        "Its certificate is revoked and all its machines end, for good. If the host is on, machines go on running that "
+        "nobody can reach any more: look first.",
+        "is fenced; its machines have ended.",
+        danger=True,
+    ),
+}
+
+
+def nodes(asked: Asked) -> Page:
+    found = asked.core.nodes.describe(asked.caller)
+    return Page("nodes.html", {"zones": asked.core.zones.describe(asked.caller), "nodes": found})
+
+
+def ask(asked: Asked) -> Page:
+    id, change_ = _node(asked), _known(asked)
+    return Page(
+        "confirm.html",
+        {
+            "title": f"{change_.button} {id}",
+            "question": change_.question,
+            "consequence": change_.consequence,
+            "button": change_.button,
+            "danger": change_.danger,
+            "action": f"/admin/nodes/{id}/{asked.path['change']}",
+            "back": "/admin/nodes",
+            "hidden": {},
+            "choices": (),
+        },
+    )
+
+
+def change(asked: Asked) -> Answer:
+    id, change_ = _node(asked), _known(asked)
+    nodes_ = asked.core.nodes
+    match asked.path["change"]:
+        case "fence":
+            nodes_.fence(asked.caller, id)
+        case other:
+            nodes_.drain(asked.caller, id, other == "drain")
+    return Redirect("/admin/nodes", f"{id} {change_.done}")
+
+
+def types(asked: Asked) -> Page:
+    return Page("types.html", {"types": asked.core.types.describe(asked.caller)})
+
+
+def policies(asked: Asked) -> Page:
+    refused = asked.core.history.events(asked.caller, kind="launch.refused", limit=20)
+    return Page(
+        "policies.html",
+        {
+            "policies": asked.core.nodes.policies(asked.caller),
+            "refusals": [(event, refusal(event)) for event in refused.rows],
+        },
+    )
+
+
+def refusal(event: Event) -> dict[str, str]:
+    """What a refused launch asked for, and why not, in words."""
+    try:
+        facts = json.loads(event.facts)
+    except ValueError:
+        facts = {}
+    return {name: str(facts.get(name, "")) for name in ("asked", "zone", "reason")}
+
+
+def _known(asked: Asked) -> Change:
+    found = CHANGES.get(asked.path["change"])
+    if found is None:
+        raise EucaError(
+            "parameter_invalid", f"What can be done to a node: {', '.join(CHANGES)}; nothing else."
+        )
+    return found
+
+
+def _node(asked: Asked) -> str:
+    id = f"{asked.path['zone']}/{asked.path['host']}"
+    if all(status.node.id != id for status in asked.core.nodes.describe(asked.caller)):
+        raise EucaError(
+            "node_not_found", f"There is no node {id[:130]}; the list shows those that there are."
+        )
+    return id

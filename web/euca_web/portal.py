@@ -1,0 +1,42 @@
+"""`nouns.Interface`: the application behind a listener of its own."""
+
+from __future__ import annotations
+
+from euca_rpc.http.listener import Listener, Patience
+from euca_rpc.nouns import Core
+
+from .application import make_application
+from .settings import PortalSettings
+
+
+class PortalInterface:
+    name = "portal"
+
+    def __init__(self, core: Core, settings: PortalSettings) -> None:
+        self.settings = settings
+        self.port = settings.port
+        self._application = make_application(core, settings)
+        self._listener: Listener | None = None
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.settings.host}:{self.port}"
+
+    def start(self) -> None:
+        """Serves when it returns, or has left nothing behind."""
+        said = self.settings
+        self._listener = Listener(
+            "The portal",
+            self._application,
+            (said.host, said.port),
+            said.threads,
+            Patience(said.request_seconds, said.answer_seconds, said.idle_seconds),
+            (said.certificate, said.key),
+        )
+        self.port = self._listener.port
+        self._listener.start()
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None

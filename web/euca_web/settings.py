@@ -1,0 +1,59 @@
+"""The section [interface.portal] of the settings, checked when it is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from euca_rpc.errors import EucaError
+
+
+@dataclass(frozen=True, slots=True)
+class PortalSettings:
+    host: str = "127.0.0.1"
+    port: int = 8443  # 0 = any free one
+    certificate: str = ""  # PEM files; the portal speaks https only
+    key: str = ""
+    url: str = ""  # the public one, which links in mails begin with: "https://cloud.example.org:8443"
+    names: tuple[str, ...] = ()  # hosts that a request may name, besides those of `url` and `host`
+    ec2_url: str = "http://127.0.0.1:8773/services/Eucalyptus"  # as users' clients need it
+    region: str = "eucalyptus"
+    authority: str = ""  # PEM file of the cloud's authority, part of what users download
+    threads: int = 8
+    console_seconds: float = 8.0
+    request_seconds: float = 10.0  # a request must have arrived within this time
+    answer_seconds: float = 30.0  # … and its answer must be worked out and taken within this
+    idle_seconds: float = 60.0  # how long a connection may be kept between requests
+    refresh_seconds: int = 5  # between two looks of an open page
+    hsts_seconds: int = 0  # Strict-Transport-Security is for a whole host name, so only if you say so
+
+
+def read(settings: Mapping[str, Any]) -> PortalSettings:
+    known: dict[str, type] = {field.name: type(field.default) for field in fields(PortalSettings)}
+    given = dict(settings)
+    if isinstance(given.get("names"), list):
+        given["names"] = tuple(given["names"])
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
+            raise _wrong(f"has no setting {name!r}; {hint}")
+        wanted = (int, float) if known[name] is float else known[name]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise _wrong(f"has the setting {name!r} as {value!r}; it must be a {known[name].__name__}.")
+        if isinstance(value, int | float) and value < (0 if name in ("port", "hsts_seconds") else 1):
+            raise _wrong(f"has the setting {name!r} as {value!r}; that is too small.")
+    found = PortalSettings(**given)
+    if not found.certificate or not found.key:
+        raise _wrong("needs 'certificate' and 'key', paths of PEM files: it takes passwords, so https only.")
+    if not all(isinstance(name, str) for name in found.names):
+        raise _wrong("has 'names' that are no texts.")
+    if found.url and not found.url.startswith("https://"):
+        raise _wrong(f"has 'url' as {found.url!r}; it begins with https://.")
+    return found
+
+
+def _wrong(why: str) -> EucaError:
+    return EucaError("config_invalid", f"The portal {why}")
