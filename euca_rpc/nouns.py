@@ -454,6 +454,12 @@ class Core:
     instances: Instances
     tags: Tags
     credentials: Credentials
+    sign_up: SignUp
+    sessions: Sessions
+    people: People
+    mails: Mails
+    history: History
+    nodes: Nodes
     clock: Clock
     ids: Ids
 

@@ -173,7 +173,7 @@ class MailLine:
     kind: str  # of its template
     queued_at: Micros
     attempts: int
-    next_try: Micros
+    next_try: Micros | None  # None: given up
     trouble: str  # what the mail server or the way to it said last
 
 
@@ -236,4 +236,6 @@ class PolicyStatus:
     name: str
     cloud: bool  # in force where a zone has none of its own
     zones: tuple[str, ...]  # in force there
-    health: str  # one sentence
+    state: str  # "ok" | "tripped" (it failed too often and is not called) | "broken" (it could not be loaded)
+    failures: int
+    last_failure: str

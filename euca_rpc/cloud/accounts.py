@@ -24,6 +24,11 @@ def caller_for(user: User, origin: str = "", request_id: str = "") -> Caller:
     return Caller(user.id, user.name, user.account_id, user.is_admin, origin, request_id)
 
 
+def check_administrator(caller: Caller) -> None:
+    if not caller.is_admin:
+        raise EucaError("denied", f"{caller.user_name} is no administrator")
+
+
 # ------------------------------------------------------------------------------------------------------- verbs
 def add_user(
     by: Caller | str,
@@ -92,7 +97,7 @@ def find_user(view: View, name: str) -> User:
 
 
 def enable_user(by: Caller, name: str, enabled: bool) -> Callable[[View, Micros], Outcome]:
-    """Disabling ends the user's sessions.  Whoever has not confirmed yet stays so when enabled: state_conflict."""
+    """Disabling ends the user's sessions.  state_conflict for whoever has yet to confirm."""
 
     def verb(view: View, now: Micros) -> Outcome:
         user = find_user(view, name)

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from euca_rpc.clock import MINUTE, iso
-from euca_rpc.cloud import accounts, credentials, explain, images, lifecycle, nodes, policies
+from euca_rpc.cloud import accounts, credentials, explain, images, lifecycle, nodes, operations, policies
 from euca_rpc.cloud.changes import Outcome, event
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.nodes import Trust
@@ -278,10 +278,7 @@ def node_remove(c: Context, caller: Caller, name: str) -> dict[str, Any]:
 
 
 def node_fence(c: Context, caller: Caller, name: str) -> dict[str, Any]:
-    """Revoked first: a fence that was interrupted is a node that may say nothing, and is fenced by asking again."""
-    node = nodes.find_node(c.cloud.journal.view, name)
-    c.trust.revoke("node", node.zone, node.host)
-    c.cloud.journal.do(nodes.fence(caller, node.id))
+    node = operations.fence(c.cloud.journal, c.trust, caller, name)
     c.cloud.wake()
     return {"id": node.id, "state": "fenced"}
 

@@ -29,6 +29,7 @@ from euca_rpc.cloud.instances import Instances, Placer
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
 from euca_rpc.cloud.nodes import FENCED
+from euca_rpc.cloud.office import OfficeSettings, open_office
 from euca_rpc.cloud.reading import Reader
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
@@ -60,6 +61,7 @@ class Settings:
     poll: Micros = reconcile.POLL
     silence: Micros = 10 * SECOND
     revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
+    office: OfficeSettings = field(default_factory=OfficeSettings)
 
 
 class CloudController:
@@ -91,6 +93,9 @@ class CloudController:
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
         self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool)
+        self.office = office = open_office(
+            settings.office, store, journal, clock, ids, seal, lambda: self.wake()
+        )
         self.core = Core(
             cloud_id=settings.cloud_id,
             zones=Zones(journal),
@@ -100,6 +105,12 @@ class CloudController:
             instances=self._instances,
             tags=Tags(journal),
             credentials=Credentials(journal, seal, ids, clock),
+            sign_up=office.sign_up,
+            sessions=office.sessions,
+            people=office.people,
+            mails=office.mails,
+            history=office.history,
+            nodes=office.nodes,
             clock=clock,
             ids=ids,
         )

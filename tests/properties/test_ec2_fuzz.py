@@ -48,7 +48,7 @@ class Nothing:
 nothing = Nothing()
 CLOCK = ManualClock()
 ENDPOINT = Endpoint(
-    Core("c", nothing, nothing, nothing, nothing, nothing, nothing, nothing, CLOCK, SeededIds(1)),
+    Core("c", *(nothing,) * 13, CLOCK, SeededIds(1)),
     Ec2Settings(sigv1=True),
 )
 CALLER = Caller("u", "u", "222222222222", False)

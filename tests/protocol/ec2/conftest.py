@@ -89,6 +89,7 @@ class FakeCloud:
             self.instances,
             self.tags,
             self,
+            *(None,) * 6,  # EC2 knows nothing of sign-up, sessions, people, mails, history and nodes
             self.clock,
             SeededIds(2),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from euca_rpc.cloud import accounts, bootstrap, nodes
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.office import OfficeSettings
+from euca_rpc.cloud.passwords import Cost
 from euca_rpc.cloud.seal import Seal
+from euca_rpc.cloud.signup import Terms
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
 from euca_rpc.errors import EucaError
@@ -23,6 +27,8 @@ from euca_rpc.machines import NodeReport
 from euca_rpc.policy.values import Placement
 from euca_rpc.types import Caller, Image, Size
 from euca_rpc.wire.codec import pack
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass
@@ -61,6 +67,7 @@ class Bench:
     carrier: Recorder
     cloud: CloudController
     caller: Caller
+    code: str = ""  # for the first log-in from elsewhere
 
     @property
     def view(self):
@@ -91,18 +98,22 @@ def open_bench(path: Path, seed="bench") -> Bench:
     clock = ManualClock()
     ids = SeededIds(seed)
     seal_path = path / "seal.key"
+    code = ""
     if not seal_path.exists():
-        bootstrap.initialise(path / "euca.db", clock, ids, administrator="admin", zones=("open",))
+        code = bootstrap.initialise(path / "euca.db", clock, ids, administrator="admin", zones=("open",))
         seal = Seal.create(seal_path)
     else:
         seal = Seal.load(seal_path)
     store = Store(path / "euca.db")
     journal = Journal(store, open_view(store, clock.now()), clock)
     carrier = Recorder()
-    settings = Settings("cloud-1", Blobs("https://127.0.0.1:1", b"k" * 32))
+    office = OfficeSettings(
+        "https://cloud.example.org:8443", "Cloud One", terms=Terms(most_waiting=20), cost=Cost(log2_n=2)
+    )
+    settings = Settings("cloud-1", Blobs("https://127.0.0.1:1", b"k" * 32), office=office)
     cloud = CloudController(store, journal, clock, ids, carrier, FirstFit(), seal, settings)
     user = accounts.find_user(journal.view, "admin")
-    bench = Bench(path, clock, carrier, cloud, accounts.caller_for(user, "test", "req-1"))
+    bench = Bench(path, clock, carrier, cloud, accounts.caller_for(user, "test", "req-1"), code)
     if "emi-00000001" not in journal.view.images:
         image = Image(
             "emi-00000001",
