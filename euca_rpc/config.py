@@ -47,7 +47,7 @@ class Listen:
 class Cloud:
     region: str = "eucalyptus"  # what clients see as the region's name
     policy: str = "greedy"  # placement policy, where a zone has none of its own
-    policies: tuple[str, ...] = ("greedy", "round_robin", "least_full")  # plugins to load
+    policies: tuple[str, ...] = ("greedy", "round_robin", "least_full", "pack", "spread")  # plugins to load
     interfaces: tuple[str, ...] = ("ec2",)  # plugins to load
     poll_seconds: float = 2.0  # between two questions to a zone's cluster controller; news comes at once
     silence_seconds: float = 10.0  # without an answer: then it is shown as silent

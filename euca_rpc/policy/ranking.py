@@ -100,6 +100,7 @@ class Ranking:
                 target,
                 claimed=target.claimed + self.cls.size,
                 machines=target.machines + 1,
+                batch=target.batch + 1,
                 last_used=last_used + len(chosen),
             )
             verdict = judge(target)

@@ -57,6 +57,7 @@ class Target:
     why: str = ""  # "drained by an administrator", "silent since 10:31:05Z" …
     last_used: int = 0  # ordinal of the last placement here, over the whole cloud; durable
     machines: int = 0
+    batch: int = 0  # of the launch being placed: how many of its machines were given to this target so far
     attributes: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,16 @@ def world() -> dict[str, Any]:
     return namespace
 
 
-def test_there_is_a_page_for_every_hook_and_for_nothing_else() -> None:
-    assert sorted(path.stem for path in PAGES.glob("*.md")) == sorted([*HOOKS, "index"])
+def test_there_is_a_page_for_every_hook_and_one_for_the_built_ins() -> None:
+    assert sorted(path.stem for path in PAGES.glob("*.md")) == sorted([*HOOKS, "index", "built-in"])
+
+
+def test_every_built_in_is_described() -> None:
+    described = re.findall(r"^## `(\w+)`", (PAGES / "built-in.md").read_text(), re.MULTILINE)
+    offered = {
+        p.name for p in entry_points(group="euca.schedulers") if p.value.startswith("euca_schedulers.")
+    }
+    assert set(described) == offered
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -17,7 +17,7 @@ from euca_rpc.policy.loader import load
 from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView, Target
 from euca_rpc.types import Size
 
-POLICIES = ("greedy", "round_robin", "least_full")
+POLICIES = ("greedy", "round_robin", "least_full", "pack", "spread")
 
 
 @dataclass(frozen=True)

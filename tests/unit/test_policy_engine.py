@@ -150,6 +150,29 @@ def test_least_full_judges_by_what_is_scarcest() -> None:
     )
 
 
+def test_pack_leaves_the_least_over_judged_by_what_was_asked_for() -> None:
+    s = shot(
+        node("z1/a", 8),
+        replace(node("z1/b", 8), claimed=Size(5, 0, 0)),  # 3 of 8 cores free
+        replace(node("z1/c", 2), claimed=Size(1, 0, 0)),  # 1 of 2: exactly what is asked for
+        replace(node("z1/d", 8), claimed=Size(8, 0, 0)),
+    )
+    assert place(engine("pack"), s, 5).nodes == ("z1/c", "z1/b", "z1/b", "z1/b", "z1/a")
+
+
+def test_spread_gives_every_node_one_before_any_gets_two() -> None:
+    s = shot(node("z1/a", 16), node("z1/b", 2), node("z1/c", 4))
+    assert place(engine("spread"), s, 7).nodes == (
+        *("z1/a", "z1/b", "z1/c"),  # all empty: by id
+        *("z1/a", "z1/c", "z1/b"),  # a second one each, the emptiest first
+        "z1/a",
+    )
+    s = s.claim(place(engine("spread"), s, 3))
+    assert place(engine("spread"), s, 1).nodes == (
+        "z1/a",
+    )  # another reservation: what went before does not count
+
+
 # ---------------------------------------------------------------------------------------------------- zones
 def test_a_named_zone_is_binding() -> None:
     s = shot(node("z1/a"), node("z2/a"))

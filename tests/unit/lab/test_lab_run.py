@@ -48,6 +48,8 @@ def oracle(workload: Workload, nodes: int, cores: int, policy: str) -> list[str]
             "greedy": lambda n: n,
             "round_robin": lambda n: (used[n], n),
             "least_full": lambda n: (-free[n], n),
+            "pack": lambda n: (free[n], n),
+            "spread": lambda n: (-free[n], n),
         }
         node = min(fit, key=key[policy])
         turn += 1
@@ -57,7 +59,7 @@ def oracle(workload: Workload, nodes: int, cores: int, policy: str) -> list[str]
     return found
 
 
-@pytest.mark.parametrize("policy", ["greedy", "round_robin", "least_full"])
+@pytest.mark.parametrize("policy", ["greedy", "round_robin", "least_full", "pack", "spread"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_cloud_decides_as_the_policy_is_defined(policy: str, seed: int) -> None:
     workload = work(seed)
