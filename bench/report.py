@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .kept import Before
 
 AIMS = {
     "DescribeAvailabilityZones": "≥ 12×",
-    "RunInstances": "≥ 10×",
-    "DescribeInstances, 1,000": "≥ 200×",
+    "RunInstances": "≥ 12×",
+    "DescribeInstances, 1,000": "≥ 300×",
 }
-
-
 NOTES = (
     "Rates are requests per second, the median of the rounds; a ratio is taken within each round, whose two halves "
     "follow each other. Latencies are of all requests of all rounds. Both servers get the same signed bytes; both are "
@@ -18,31 +19,109 @@ NOTES = (
     "mutual TLS, events and durable commits on; moto keeps nothing on disk and checks no signature). The client keeps "
     "connections alive; moto's server closes them. DescribeInstances is without parameters; its machines are in "
     "reservations of 10, because moto answers at most 100 reservations at once. RunInstances starts one machine, with a "
-    "thousand there already.",
+    "thousand there already."
 )
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: dict[str, Any], before: Before | None = None) -> str:
+    """Every table that there are figures for, each ratio with that of ``before`` beside it."""
+    parts: list[Sequence[str]] = [[conditions(found)]]
+    if found.get("workloads") or found.get("tails"):
+        parts.append([NOTES])
+    if found.get("workloads"):
+        parts += [main(found["workloads"], before), per_instance(found["workloads"])]
+    if found.get("tails"):
+        parts.append(tails(found["tails"], before))
+    if found.get("soap"):
+        parts.append(soap(found["soap"], before))
+    if found.get("crowd"):
+        parts += crowd(found["crowd"], before)
+    if found.get("workloads"):
+        parts += [memory(found["memory"]), running(found["workloads"]), ceiling(found["ceiling"])]
+    if found.get("overhead"):
+        parts.append(overhead(found["overhead"]))
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def conditions(found: dict[str, Any]) -> str:
     m, sync = found["machine"], found["fdatasync"]
-    lines = [
+    return (
         f"Commit {m['commit']}, {m['at']}; {m['cores']} cores ({m['processor']}), {m['memory_gb']} GB, Python {m['python']}, "
         f"Linux {m['kernel']}; `fdatasync` of 4 KiB on the same disk {sync['median_ms']:.2f} ms (p99 {sync['p99_ms']:.2f}); "
-        f"load average {m['load_before']} before, {m['load_after']} after; whole run {found['seconds']:.0f} s.",
-        "",
-        *NOTES,
-        "",
-        "| request | conn. | euca-rpc /s | moto /s | ratio: median (min … max) | aim | euca-rpc p50 / p90 / p99 ms | moto p50 / p90 / p99 ms |",
-        "|---|--:|--:|--:|---|---|---|---|",
+        f"load average {m['load_before']} before, {m['load_after']} after; whole run {found['seconds']:.0f} s."
+    )
+
+
+def main(rows: Iterable[dict[str, Any]], before: Before | None) -> list[str]:
+    lines = [
+        "| request | conn. | euca-rpc /s | moto /s | ratio: median (min … max) | before | aim | euca-rpc p50 / p90 / p99 ms | moto p50 / p90 / p99 ms |",
+        "|---|--:|--:|--:|---|--:|---|---|---|",
     ]
-    for row in found["workloads"]:
-        ours, theirs, ratio = row["euca"], row["moto"], row["ratio"]
+    for row in rows:
+        ours, theirs = row["euca"], row["moto"]
+        old = earlier(before, "workloads", row["name"], row["connections"])
         lines.append(
             f"| {row['name']} | {row['connections']} | {rate(ours['rate_median'])} | {rate(theirs['rate_median'])} "
-            f"| **{ratio['median']:.1f}×** ({ratio['min']:.1f} … {ratio['max']:.1f}) | {AIMS.get(row['name'], '')} "
-            f"| {latency(ours)} | {latency(theirs)} |"
+            f"| {times(row['ratio'], 1)} | {old} | {AIMS.get(row['name'], '')} | {latency(ours)} | {latency(theirs)} |"
         )
-    lines += ["", "| DescribeInstances, one connection | euca-rpc | moto |", "|---|--:|--:|"]
-    for row in found["workloads"]:
+    return [*lines, *named(before)]
+
+
+def tails(rows: Iterable[dict[str, Any]], before: Before | None) -> list[str]:
+    lines = [
+        "| many clients | conn. | euca-rpc p50 / p90 / p99 ms | p99 ÷ p50 | before | aim | moto p50 / p90 / p99 ms | p99 ÷ p50 |",
+        "|---|--:|---|--:|--:|---|---|--:|",
+    ]
+    for row in rows:
+        old = earlier(before, "tails", row["name"], row["connections"])
+        ours, theirs = row["euca"], row["moto"]
+        lines.append(
+            f"| {row['name']} | {row['connections']} | {latency(ours)} | **{ours['tail']:.1f}** | {old} | < 10 "
+            f"| {latency(theirs)} | {theirs['tail']:.1f} |"
+        )
+    return lines
+
+
+def soap(rows: Iterable[dict[str, Any]], before: Before | None) -> list[str]:
+    lines = [
+        "| the same call, one connection | Query p50 ms | SOAP p50 ms | SOAP − Query, ms: median (min … max) | aim | SOAP ÷ Query | before |",
+        "|---|--:|--:|---|---|--:|--:|",
+    ]
+    for row in rows:
+        extra = row["more_ms"]
+        lines.append(
+            f"| {row['name']} | {row['query']['p50_ms']:.2f} | {row['soap']['p50_ms']:.2f} "
+            f"| **{extra['median']:.2f}** ({extra['min']:.2f} … {extra['max']:.2f}) | ≤ 1 "
+            f"| {row['ratio']['median']:.1f}× | {earlier(before, 'soap', row['name'])} |"
+        )
+    return lines
+
+
+def crowd(found: dict[str, Any], before: Before | None) -> list[list[str]]:
+    crowd = f"among {found['machines']:,}"
+    lines = [
+        f"| 10 machines of mine, {found['machines']:,} of other people | alone p50 ms | {crowd} p50 ms | ratio: median (min … max) | before | aim |",
+        "|---|--:|--:|---|--:|---|",
+    ]
+    for row in found["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['alone']['p50_ms']:.2f} | {row['crowd']['p50_ms']:.2f} | {times(row['ratio'], 2)} "
+            f"| {earlier(before, 'crowd', row['name'])} | flat |"
+        )
+    facts = [f"| what grows with the crowd | alone | {crowd} |", "|---|--:|--:|"]
+    for what, key, unit in (
+        ("cloud controller: from its start to its first answer", "start_seconds", "{:.1f} s"),
+        ("its memory (RSS) just after that", "started_mb", "{:.0f} MB"),
+    ):
+        facts.append(f"| {what} | {unit.format(found[key]['alone'])} | {unit.format(found[key]['crowd'])} |")
+    facts.append(f"| its database | | {found['database_mb']:.0f} MB |")
+    facts.append(f"| a page of 1,000 of an administrator's DescribeInstances | | {found['page_ms']:.0f} ms |")
+    return [lines, facts]
+
+
+def per_instance(rows: Iterable[dict[str, Any]]) -> list[str]:
+    lines = ["| DescribeInstances, one connection | euca-rpc | moto |", "|---|--:|--:|"]
+    for row in rows:
         if row["instances"] and row["connections"] == 1:
             count = f"{row['instances']:,}"
             for what, key, unit in (
@@ -53,26 +132,43 @@ def markdown(found: dict[str, Any]) -> str:
                 lines.append(
                     f"| {count}: {what} | {unit.format(row['euca'][key])} | {unit.format(row['moto'][key])} |"
                 )
-    lines += [
-        "",
-        "| memory (RSS) | euca-rpc cloud controller | all its daemons | moto |",
-        "|---|--:|--:|--:|",
-    ]
-    for row in found["memory"]:
+    return lines if len(lines) > 2 else []
+
+
+def memory(rows: Iterable[dict[str, Any]]) -> list[str]:
+    lines = ["| memory (RSS) | euca-rpc cloud controller | all its daemons | moto |", "|---|--:|--:|--:|"]
+    for row in rows:
         lines.append(
             f"| {row['when']} | {row['euca_mb']:.0f} MB | {row['euca_all_mb']:.0f} MB | {row['moto_mb']:.0f} MB |"
         )
-    running = next((row["all_running"] for row in found["workloads"] if row.get("all_running")), None)
-    if running:
-        lines += ["", f"Launches until the last machine *runs* (simulated nodes): {running:.0f} a second."]
-    lines += ["", "Load generator against a server that does nothing, requests per second: "]
-    lines[-1] += "; ".join(
-        f"{row['what']}, {row['connections']} conn.: {row['rate']:,.0f}" for row in found["ceiling"]
+    return lines
+
+
+def running(rows: Iterable[dict[str, Any]]) -> list[str]:
+    rates = [row["all_running"] for row in rows if row.get("all_running")]
+    said = (
+        f"Launches until the last machine *runs* (simulated nodes): {rates[0]:.0f} a second." if rates else ""
     )
-    lines[-1] += "."
-    if found.get("overhead"):
-        lines += ["", *overhead(found["overhead"])]
-    return "\n".join(lines) + "\n"
+    return [said] if said else []
+
+
+def ceiling(rows: Iterable[dict[str, Any]]) -> list[str]:
+    each = "; ".join(f"{row['what']}, {row['connections']} conn.: {row['rate']:,.0f}" for row in rows)
+    return [f"Load generator against a server that does nothing, requests per second: {each}."]
+
+
+def named(before: Before | None) -> list[str]:
+    return ["", f"*before*: the ratios of the kept result {before.name}."] if before is not None else []
+
+
+def earlier(before: Before | None, *row: Any) -> str:
+    found = before.ratios.get(row) if before is not None else None
+    return "" if found is None else f"{found:.1f}×" if row[0] == "workloads" else f"{found:.2f}"
+
+
+def times(ratio: dict[str, float], digits: int) -> str:
+    low, middle, high = (f"{ratio[key]:.{digits}f}" for key in ("min", "median", "max"))
+    return f"**{middle}×** ({low} … {high})"
 
 
 def overhead(o: dict[str, Any]) -> list[str]:

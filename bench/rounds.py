@@ -25,6 +25,7 @@ from .servers import ROOT, Euca, Moto
 from .signed import Signer
 
 INSTANCE = re.compile(rb"<instanceId>(i-[0-9a-f]+)</instanceId>")
+WARMING = 10  # requests of the round that is not counted
 SETTLE = 60.0  # seconds for all machines to run
 
 
@@ -86,7 +87,7 @@ class Arena:
         outcome = Outcome(workload)
         for number in range(-1, workload.rounds):  # round −1 warms both up and is not counted
             most = max(workload.ours, workload.theirs)
-            requests = workload.make(most if number >= 0 else min(most, 10))
+            requests = workload.make(most if number >= 0 else min(most, WARMING))
             halves = [self._ours, self._theirs]
             for half in halves if number % 2 == 0 else reversed(halves):
                 half(outcome, requests, number >= 0)
@@ -119,17 +120,44 @@ class Arena:
         self.settle()
 
     def settle(self) -> None:
-        """Until every machine of euca-rpc runs."""
-        until = time.monotonic() + SETTLE
-        request = self.signer.pending()
-        while True:
-            body = self.generator.run(self.euca.port, [request]).bodies[0]
-            pending = body.count(b"<instanceId>")
-            if not pending:
-                return
-            if time.monotonic() > until:
-                raise TimeoutError(f"{pending} machines are not running after {SETTLE:g} s")
-            time.sleep(0.05)
+        settle(self.generator, self.euca.port, self.signer)
+
+
+def settle(generator: Generator, port: int, signer: Signer) -> None:
+    """Until every machine that ``signer`` may see runs."""
+    until = time.monotonic() + SETTLE
+    request = signer.pending()
+    while True:
+        body = generator.run(port, [request]).bodies[0]
+        pending = body.count(b"<instanceId>")
+        if not pending:
+            return
+        if time.monotonic() > until:
+            raise TimeoutError(f"{pending} machines are not running after {SETTLE:g} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class Half:
+    """One of two ways to have the same done; ``make`` answers so many signed requests."""
+
+    port: int
+    make: Callable[[int], list[bytes]] = field(repr=False)
+    after: Callable[[], None] = lambda: None  # before the other's turn
+    side: Side = field(default_factory=Side)
+
+
+def duel(generator: Generator, one: Half, other: Half, count: int, rounds: int) -> None:
+    """Over one connection each, interleaved like everything else."""
+    for number in range(-1, rounds):
+        halves = [one, other]
+        for half in halves if number % 2 == 0 else reversed(halves):
+            requests = half.make(count if number >= 0 else min(count, WARMING))
+            result = generator.run(half.port, requests)
+            half.after()
+            if number >= 0:
+                size = result.received // len(requests)
+                half.side.add(len(requests) / result.seconds, result.latencies, size)
 
 
 def _count(side: Side, workload: Workload, result: Result) -> None:

@@ -19,7 +19,7 @@ from .machine import rss_mb
 
 ROOT = Path(__file__).resolve().parents[1]
 MOTO = Path(__file__).resolve().parent / ".venv" / "bin" / "moto_server"
-# six nodes of 640 m1.small each hold all machines of a run
+# six nodes of 1,280 m1.small each hold all machines of a run
 ROOMY = """\
 [defaults]
 account_instances = -1
@@ -28,8 +28,8 @@ account_instances = -1
 rate = 0
 
 [node]
-cores = 640
-memory_mb = 131072
+cores = 1280
+memory_mb = 262144
 disk_gb = 16384
 """
 
@@ -100,8 +100,17 @@ class Euca:
         (home / "euca.toml").write_text(settings)
         self._up = False
         options = ["--zones", str(zones), "--nodes", str(nodes), "--hypervisor", hypervisor]
-        self.euca("up", *options, "--port", str(self.port), "--detach")
+        self._start = ["up", *options, "--port", str(self.port), "--detach"]
+        self.start()
+
+    def start(self) -> None:
+        self.euca(*self._start)
         self._up = True
+
+    def stop(self) -> None:
+        if self._up:
+            self.euca("down")
+            self._up = False
 
     def __enter__(self) -> Euca:
         return self
@@ -109,8 +118,7 @@ class Euca:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._up:
-            self.euca("down")
+        self.stop()
 
     def euca(self, *words: str) -> Any:
         """One command of the shell, its answer as JSON."""
@@ -128,19 +136,38 @@ class Euca:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def credentials(self, user: str = "admin") -> tuple[str, str]:
-        directory = self.home / f"credentials-{user}"
-        self.euca("credentials", user, str(directory))
+        directory = self.credentials_directory(user)
+        if not directory.exists():
+            self.euca("credentials", user, str(directory))
         found = {}
         for line in (directory / "credentials").read_text().splitlines():
             name, _, value = line.partition(" = ")
             found[name] = value
         return found["aws_access_key_id"], found["aws_secret_access_key"]
 
+    def credentials_directory(self, user: str = "admin") -> Path:
+        return self.home / f"credentials-{user}"
+
     def test_image(self) -> str:
         return str(self.euca("build_test_image", "--register")["image"])
 
     def _pids(self) -> dict[str, int]:
         return {file.stem: int(file.read_text().split()[0]) for file in (self.home / "run").glob("*.pid")}
+
+    def kill(self, daemon: str) -> int:
+        """With SIGKILL; answers the process that the supervisor starts instead."""
+        killed = self._pids()[daemon]
+        os.kill(killed, signal.SIGKILL)
+        until = time.monotonic() + 30
+        while (pid := self._pids()[daemon]) == killed:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{daemon} was not started again")
+            time.sleep(0.005)
+        return pid
+
+    @property
+    def database(self) -> Path:
+        return self.home / "cloud" / "euca.db"
 
     @property
     def rss_mb(self) -> float:

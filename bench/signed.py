@@ -19,11 +19,12 @@ VERSION = "2016-11-15"
 
 
 class Signer:
-    def __init__(self, access_key: str, secret_key: str) -> None:
+    def __init__(self, access_key: str, secret_key: str, version: str = VERSION) -> None:
+        self.version = version
         self._auth = SigV4Auth(Credentials(access_key, secret_key), "ec2", REGION)
 
     def request(self, action: str, parameters: dict[str, str] | None = None) -> bytes:
-        body = urlencode({"Action": action, "Version": VERSION, **(parameters or {})}).encode()
+        body = urlencode({"Action": action, "Version": self.version, **(parameters or {})}).encode()
         made = AWSRequest(
             "POST",
             f"http://{HOST}/",
@@ -43,6 +44,12 @@ class Signer:
 
     def describe(self) -> bytes:
         return self.request("DescribeInstances")
+
+    def page(self, most: int, token: str = "") -> bytes:
+        """One page of DescribeInstances."""
+        return self.request(
+            "DescribeInstances", {"MaxResults": str(most), **({"NextToken": token} if token else {})}
+        )
 
     def pending(self) -> bytes:
         """Machines that do not run yet."""

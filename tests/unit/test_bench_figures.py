@@ -11,13 +11,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import report
-from bench.figures import Side, percentile, ratios, spread
+from bench import kept, report
+from bench.figures import Side, more, percentile, ratios, slower, spread
 from bench.load import Job, run
 from bench.signed import HOST, Signer
+from bench.soap import SoapSigner
 from euca_ec2.request import Request
 from euca_ec2.signing import verify
+from euca_ec2.wssecurity import verify as verify_soap
+from euca_rpc.cli.people import CERTIFICATE_FILE, PRIVATE_KEY_FILE
 from euca_rpc.clock import SystemClock
+from euca_rpc.cloud.credentials import make_certificate
 from euca_rpc.nouns import Credential
 from euca_rpc.types import Caller
 
@@ -116,30 +120,93 @@ def test_the_signed_bytes_are_what_the_endpoint_verifies():
     assert request.header("host") == HOST
 
 
-def test_the_table_names_what_was_found():
-    side = {"rate_median": 10.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0}
+def test_differences_are_taken_within_each_round_too():
+    """Each round's medians: the slow second round of both says nothing of them."""
+    soap, query = Side(), Side()
+    for factor in (1.0, 10.0):
+        soap.add(1.0, [factor * n for n in (2.0, 3.0, 30.0)], 1)
+        query.add(1.0, [factor * n for n in (1.0, 1.5, 2.0)], 1)
+    assert slower(soap, query).middle == 2.0
+    assert (more(soap, query).low, more(soap, query).high) == (1.5, 15.0)
+
+
+def test_the_signed_soap_message_is_what_the_endpoint_verifies(tmp_path):
+    der, certificate, private = make_certificate("bench", SystemClock().wall())
+    (tmp_path / CERTIFICATE_FILE).write_text(certificate)
+    (tmp_path / PRIVATE_KEY_FILE).write_text(private)
+    signer = SoapSigner(tmp_path, "2008-12-01")
+    caller = Caller("u-1", "bench", "000000000001", False)
+    seen = []
+    for _ in range(2):
+        body = signer.launch("emi-1a2b3c4d").partition(b"\r\n\r\n")[2]
+        seen.append(verify_soap(body, lambda given: caller if given == der else None, SystemClock().wall()))
+    assert seen[0].caller == caller
+    assert seen[0].element.findtext("{*}imageId") == "emi-1a2b3c4d"
+    assert seen[0].signature != seen[1].signature  # each message is another one: none is a replay
+
+
+SIDE = {"rate_median": 10.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "tail": 3.0}
+
+
+def found(commit: str, at: str, ratio: float) -> dict:
+    """A whole run's figures, each ratio the same."""
     per = {"us_per_instance": 5.0, "ns_per_byte": 6.0, "bytes_per_instance": 900}
-    row = {
-        "name": "DescribeInstances, 1,000",
-        "connections": 1,
-        "instances": 1000,
-        "euca": {**side, **per},
-        "moto": {**side, **per},
-        "ratio": {"min": 0.9, "median": 1.0, "max": 1.1},
-    }
+    spreads = {"min": ratio - 0.1, "median": ratio, "max": ratio + 0.1}
     machine = {
-        **dict.fromkeys(("commit", "at", "processor", "python", "kernel"), "x"),
+        **dict.fromkeys(("processor", "python", "kernel"), "x"),
         **dict.fromkeys(("cores", "memory_gb", "load_before", "load_after"), 2),
     }
-    found = {
-        "machine": machine,
+    row = {"name": "DescribeInstances, 1,000", "connections": 1, "instances": 1000, "ratio": spreads}
+    row |= {"euca": {**SIDE, **per}, "moto": {**SIDE, **per}}
+    both = {"alone": 1.0, "crowd": 9.0}
+    return {
+        "machine": {**machine, "commit": commit, "at": at},
         "fdatasync": {"median_ms": 0.2, "p99_ms": 0.4},
         "seconds": 9.0,
         "workloads": [row],
+        "tails": [{**row, "connections": 64}],
+        "soap": [{"name": "RunInstances", "query": SIDE, "soap": SIDE, "more_ms": spreads, "ratio": spreads}],
+        "crowd": {
+            "machines": 100_000,
+            "rows": [{"name": "DescribeInstances, 10", "alone": SIDE, "crowd": SIDE, "ratio": spreads}],
+            **dict.fromkeys(("start_seconds", "started_mb"), both),
+            "database_mb": 88,
+            "page_ms": 300,
+        },
         "memory": [],
         "ceiling": [{"what": "zones", "connections": 1, "rate": 12345}],
     }
-    table = report.markdown(found)
-    assert "**1.0×** (0.9 … 1.1) | ≥ 200× |" in table  # what was got stands beside what was aimed at
+
+
+def test_the_table_names_what_was_found():
+    table = report.markdown(found("abc", "2026-01-01", 1.0))
+    assert "**1.0×** (0.9 … 1.1) |  | ≥ 300× |" in table  # what was got stands beside what was aimed at
     assert "12,345" in table
+    assert "| DescribeInstances, 1,000 | 64 | 1.00 / 2.00 / 3.00 | **3.0** |  | < 10 |" in table
+    assert "| RunInstances | 1.00 | 1.00 | **1.00** (0.90 … 1.10) | ≤ 1 | 1.0× |" in table
+    assert "**1.00×** (0.90 … 1.10) |  | flat |" in table
     assert spread([3.0, 1.0, 2.0]).middle == 2.0
+
+
+def test_ratios_of_the_newest_kept_result_stand_beside_the_new_ones(tmp_path):
+    for commit, at, ratio in (("old", "2026-01-02", 5.0), ("older", "2026-01-01", 7.0)):
+        kept.write(tmp_path, found(commit, at, ratio), "", keep="")
+    now = found("new", "2026-01-03", 6.0)
+    kept.write(tmp_path, now, "", keep=None)  # of this commit and not kept: nothing to compare with
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["latest.json", "old.json", "older.json"]
+    table = report.markdown(now, kept.before(tmp_path, None, now))
+    assert "**6.0×** (5.9 … 6.1) | 5.0× | ≥ 300× |" in table
+    assert "kept result old." in table
+    named = report.markdown(now, kept.before(tmp_path, "older", now))
+    assert "**6.0×** (5.9 … 6.1) | 7.0× | ≥ 300× |" in named
+    assert kept.before(tmp_path, None, found("old", "", 1.0)).name == "older"  # never with itself
+    assert kept.before(tmp_path / "none", None, now) is None
+
+
+def test_the_readme_quotes_the_last_run():
+    root = Path(__file__).resolve().parents[2]
+    section = (root / "README.md").read_text().partition("\n## Figures\n")[2].partition("\n## ")[0]
+    quoted = [line for line in section.splitlines() if line.startswith("|") and not line.startswith("|--")]
+    table = (root / "bench" / "results" / "latest.md").read_text().splitlines()
+    assert len(quoted) > 5
+    assert [line for line in quoted if line not in table] == []
