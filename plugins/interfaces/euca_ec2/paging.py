@@ -11,8 +11,9 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, islice
 from typing import Any, TypeVar
 
 from euca_rpc.errors import EucaError
@@ -54,20 +55,24 @@ class Pager:
 
     def page(
         self,
-        rows: Sequence[T],
+        rows: Iterable[T],
         place_of: Callable[[T], Sequence[Any]],
         question: Sequence[Any],
         max_results: int | None,
         token: str | None,
     ) -> tuple[Sequence[T], str | None]:
-        """The rows after the token's place, at most ``max_results``; rows are in the order of their places."""
+        """The rows after the token's place, at most ``max_results``; rows are in the order of their places, and those
+        after the page are not even made."""
         if token:
             after = self.place(question, token)
-            rows = [row for row in rows if list(place_of(row)) > after]
-        if max_results is None or len(rows) <= max_results:
-            return rows, None
-        rows = rows[:max_results]
-        return rows, self.token(question, place_of(rows[-1]))
+            rows = dropwhile(lambda row: list(place_of(row)) <= after, rows)
+        if max_results is None:
+            return list(rows), None
+        found = list(islice(rows, max_results + 1))
+        if len(found) <= max_results:
+            return found, None
+        found.pop()
+        return found, self.token(question, place_of(found[-1]))
 
 
 def checked(max_results: int | None, token: str | None, ids: Sequence[str], least: int = 5) -> None:

@@ -28,7 +28,7 @@ def describe(asked: Asked, request: m.DescribeInstances) -> m.DescribeInstancesA
         dry(True)
     token = None
     if request.filters or request.max_results is not None or request.next_token is not None:
-        rows = [(held, one) for held, inside in reservations for one in inside if test((held, one))]
+        rows = ((held, one) for held, inside in reservations for one in inside if test((held, one)))
         question = ("instances", asked.caller.account_id, request.filters)
         page, token = asked.ground.pager.page(rows, _place, question, request.max_results, request.next_token)
         reservations = _regrouped(page)
