@@ -36,6 +36,7 @@ WORDS = {
     "key": "credentials:key",
     "certificates": "credentials:certificates",
     "certificate": "credentials:certificate",
+    "rescue": "rescue:rescue",
     "quota": "people:quota",
     "policy": "policies:policy",
     "simulate": "simulate:simulate",

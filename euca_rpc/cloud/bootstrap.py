@@ -9,6 +9,7 @@ from euca_rpc.clock import Clock
 from euca_rpc.cloud import accounts
 from euca_rpc.cloud.changes import Outcome, Put, event
 from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.signup import FIRST_LOGIN
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
 from euca_rpc.ids import Ids
@@ -22,6 +23,13 @@ VM_TYPES = (
     VmType("m1.xlarge", 2, 1024, 20, 3),
     VmType("c1.xlarge", 4, 2048, 20, 4),
 )
+
+
+def first_login(ids: Ids) -> tuple[str, Setting]:
+    """A one-time code, and the setting that remembers its hash until the first steps are done."""
+    code = f"{ids.bits(80):020x}"
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    return code, Setting(FIRST_LOGIN, f'"{digest}"')
 
 
 def initialise(
@@ -43,14 +51,9 @@ def initialise(
         journal.do(accounts.add_user("init", ids, administrator, is_admin=True))
         quotas = (Quota("default/account", account_instances), Quota("default/user", user_instances))
         journal.do(lambda view, now: Outcome((*map(Put, quotas), *(Put(Zone(z, now)) for z in zones))))
-        code = f"{ids.bits(80):020x}"
-        digest = hashlib.sha256(code.encode()).hexdigest()
-        journal.do(
-            lambda view, now: Outcome(
-                (Put(Setting("portal.first_login", f'"{digest}"')),),
-                (event("cloud.initialised", "cloud", now, "init"),),
-            )
-        )
+        code, setting = first_login(ids)
+        told = lambda now: event("cloud.initialised", "cloud", now, "init")
+        journal.do(lambda view, now: Outcome((Put(setting),), (told(now),)))
         return code
     finally:
         store.close()

@@ -53,7 +53,7 @@ def describe(core: Core, caller: Caller, id: str) -> list[str]:
 
 
 def console(core: Core, caller: Caller, id: str) -> list[str]:
-    shown = core.instances.console(caller, id).result(timeout=10)
+    shown = core.instances.console(caller, id).result()
     return [base64.b64encode(shown.text).decode()]
 
 
