@@ -9,7 +9,7 @@ test-long: setup ; @$(PY)/python -m pytest -m long --timeout 3600 $(ARGS) ## the
 lint: setup ; @scripts/lint                                              ## ruff, mypy, import-linter
 format: setup ; @$(PY)/ruff format . && $(PY)/ruff check --fix .         ## rewrite the sources in the house style
 bench: setup ; @$(PY)/python -m bench $(ARGS)                            ## every figure the README quotes
-fuzz: setup ; @$(PY)/python -m pytest tests -k "fuzz or garbage" $(ARGS)  ## random bytes and requests at every port
+fuzz: setup ; @$(PY)/python -m fuzz $(ARGS)                              ## mutated requests at the EC2 port, by coverage; ARGS="--seconds 3600 --requests 1000000"
 clean:      ; @rm -rf .venv .stamps .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ## forget what setup made
 
 .PHONY: help setup demo test test-long lint format bench fuzz clean
