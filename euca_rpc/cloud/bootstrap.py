@@ -52,8 +52,9 @@ def initialise(
         quotas = (Quota("default/account", account_instances), Quota("default/user", user_instances))
         journal.do(lambda view, now: Outcome((*map(Put, quotas), *(Put(Zone(z, now)) for z in zones))))
         code, setting = first_login(ids)
-        told = lambda now: event("cloud.initialised", "cloud", now, "init")
-        journal.do(lambda view, now: Outcome((Put(setting),), (told(now),)))
+        journal.do(
+            lambda view, now: Outcome((Put(setting),), (event("cloud.initialised", "cloud", now, "init"),))
+        )
         return code
     finally:
         store.close()
