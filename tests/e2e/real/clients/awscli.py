@@ -13,19 +13,10 @@ from typing import Any
 
 from euca_rpc.cli.people import write_credentials
 
-from . import Proof, Refused, Shown
+from . import Proof, Refused, Shown, slow_clock
 from .boto3 import shown
 
 REFUSAL = re.compile(r"An error occurred \(([\w.]+)\) when calling the \w+ operation: (.*)")
-# The same program in a process whose botocore looks at a slow clock.
-SLOW = """\
-import datetime, sys
-import botocore.auth, botocore.compat
-now = botocore.compat.get_current_datetime
-botocore.auth.get_current_datetime = lambda *a, **k: now(*a, **k) - datetime.timedelta(seconds={late})
-from awscli.clidriver import main
-sys.exit(main())
-"""
 
 
 class Awscli:
@@ -41,9 +32,7 @@ class Awscli:
             "AWS_SHARED_CREDENTIALS_FILE": str(directory / "credentials"),
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        self._program = [str(Path(sys.executable).with_name("aws"))]
-        if late:
-            self._program = [sys.executable, "-c", SLOW.format(late=late)]
+        self._program = [*slow_clock(late), str(Path(sys.executable).with_name("aws"))]
 
     def _aws(self, *words: str) -> Any:
         done = subprocess.run(

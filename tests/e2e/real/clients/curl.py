@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import subprocess
-import time
 from typing import Any
 from urllib.parse import urlencode
 
 from lxml import etree
 
-from . import Proof, Refused, Shown
+from . import Proof, Refused, Shown, slow_clock
 
 VERSION = "2016-11-15"
 
@@ -21,17 +20,15 @@ class Curl:
     def __init__(self, real: Any, proof: Proof, late: int = 0) -> None:
         self._url = real.config.ec2_url
         self._user = f'user = "{proof.access_key}:{proof.secret_key}"\n'  # not on a command line
-        self._late = late
+        self._clock = slow_clock(late)
 
     def _ask(self, action: str, **more: str) -> Any:
         body = urlencode({"Action": action, "Version": VERSION, **more})
         words = ["curl", "--disable", "--config", "-", "--silent", "--show-error", "--max-time", "60"]
         words += ["--noproxy", "*", "--aws-sigv4", "aws:amz:eucalyptus:ec2", "--data", body, self._url]
-        if self._late:
-            moment = time.gmtime(time.time() - self._late)
-            words += ["--header", f"X-Amz-Date: {time.strftime('%Y%m%dT%H%M%SZ', moment)}"]
-        done = subprocess.run(words, input=self._user.encode(), capture_output=True, timeout=90)
+        done = subprocess.run(self._clock + words, input=self._user.encode(), capture_output=True, timeout=90)
         assert done.returncode == 0, f"{action}: {done.stderr.decode()}"
+        assert done.stdout.startswith(b"<?xml"), f"{action}: {done.stdout!r}"
         answer = etree.fromstring(done.stdout)
         if answer.tag == "Response":
             raise Refused(answer.findtext(".//Code"), answer.findtext(".//Message"))
