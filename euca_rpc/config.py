@@ -28,6 +28,7 @@ HYPERVISORS: Final = ("auto", "kvm", "qemu", "xen", "test", "simulated")
 
 # every daemon's port is the base port plus a fixed offset, so that one number moves a whole cloud
 EC2, PORTAL, NAMESERVER, CLOUD, IMAGES, ENROL, CLUSTER, NODE = 0, 1, 2, 3, 4, 5, 10, 40
+PORTAL_OF_1_0: Final = 8443  # the portal is here as long as the base port is the usual one
 MOST_ZONES, MOST_NODES = NODE - CLUSTER, 400  # of one `euca up`; a bigger site runs its daemons host by host
 
 
@@ -96,6 +97,31 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class SignUp:
+    """How long what people are given is good for, who come in through the portal."""
+
+    idle_minutes: float = 120.0  # a session that is not used ends
+    session_hours: float = 24.0  # … and this is the longest that one lasts
+    activation_hours: float = 168.0  # life of the link to activate an account
+    recovery_minutes: float = 60.0  # … and of the one to choose another password
+    most_waiting: int = 500  # requests; then nobody can apply until some are decided
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The server that takes the cloud's mail; without one, mails are kept and shown to the administrators."""
+
+    server: str = ""
+    port: int = 587
+    security: str = "starttls"  # "starttls" | "tls" (from the first byte, mostly port 465) | "none"
+    user: str = ""  # "" = no log-in
+    password_file: str = ""  # the first line of this file
+    sender: str = ""  # the address that mails come from
+    authority: str = ""  # PEM file of who signed the server's certificate; "" = those that this host trusts
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Of every daemon that `euca up` runs: the newest file and older ones, each of this size at most."""
 
@@ -127,6 +153,8 @@ SECTIONS: Final[Mapping[str, type]] = {
     "images": Images,
     "node": Node,
     "network": Network,
+    "sign_up": SignUp,
+    "mail": Mail,
     "log": Log,
     "up": Up,
     "defaults": Defaults,
@@ -145,6 +173,12 @@ LEAST: Final[Mapping[str, float]] = {
     "images.largest_kernel_mb": 1,
     "images.upload_hours": 1,
     "node.image_cache_gb": 1,
+    "sign_up.idle_minutes": 1.0,
+    "sign_up.session_hours": 0.1,
+    "sign_up.activation_hours": 0.1,
+    "sign_up.recovery_minutes": 1.0,
+    "sign_up.most_waiting": 1,
+    "mail.timeout_seconds": 1.0,
     "log.megabytes": 1,
     "log.files": 1,
 }
@@ -159,6 +193,8 @@ class Config:
     images: Images = field(default_factory=Images)
     node: Node = field(default_factory=Node)
     network: Network = field(default_factory=Network)
+    sign_up: SignUp = field(default_factory=SignUp)
+    mail: Mail = field(default_factory=Mail)
     log: Log = field(default_factory=Log)
     up: Up = field(default_factory=Up)
     defaults: Defaults = field(default_factory=Defaults)
@@ -200,6 +236,11 @@ class Config:
         return self.cloud_home / "seal.key"
 
     @property
+    def portal_home(self) -> Path:
+        """The portal's certificate and key, where the site may put its own."""
+        return self.home / "portal"
+
+    @property
     def ticket_key(self) -> Path:
         """Shared by cloud controller and image server: who may fetch which image."""
         return self.home / "ticket.key"
@@ -235,6 +276,18 @@ class Config:
     @property
     def ec2_url(self) -> str:
         return f"http://{self.advertised}:{self.port(EC2)}/services/Eucalyptus"
+
+    @property
+    def portal_port(self) -> int:
+        """8443 as in 1.0; another base port moves it along, to lie beside the EC2 endpoint's."""
+        usual = PORTAL_OF_1_0 if self.listen.port == Listen().port else self.port(PORTAL)
+        return int(self.interface.get("portal", {}).get("port", usual))
+
+    @property
+    def portal_url(self) -> str:
+        """The public one: what links in mails begin with."""
+        said = self.interface.get("portal", {}).get("url")
+        return str(said or f"https://{self.advertised}:{self.portal_port}").rstrip("/")
 
     def values(self) -> Iterator[tuple[str, Any, str]]:
         """Every setting: key, value, where it came from."""
@@ -342,6 +395,7 @@ def _check(path: Path, config: Config) -> None:
         section, name = key.split(".")
         if not getattr(getattr(config, section), name) >= least:
             raise _wrong(path, key, f"must be at least {least:g}")
+    _check_mail(path, config)
     if config.network.mode != "user":
         raise _wrong(path, "network.mode", "must be 'user': no other mode is built in yet")
     try:
@@ -355,6 +409,20 @@ def _check(path: Path, config: Config) -> None:
     host, _, port = config.listen.nameserver.rpartition(":")
     if config.listen.nameserver and not (host and port.isdecimal()):
         raise _wrong(path, "listen.nameserver", "must be host:port, as in cloud.example.org:8775")
+
+
+def _check_mail(path: Path, config: Config) -> None:
+    mail = config.mail
+    if not 1 <= mail.port <= 65535:
+        raise _wrong(path, "mail.port", "must lie between 1 and 65535")
+    if mail.security not in ("starttls", "tls", "none"):
+        raise _wrong(path, "mail.security", "must be one of starttls, tls, none")
+    if mail.server and "@" not in mail.sender:
+        raise _wrong(path, "mail.sender", "must be the address that mails come from, as in euca@example.org")
+    if mail.user and not mail.password_file:
+        raise _wrong(path, "mail.password_file", f"must name the file with the password of {mail.user}")
+    if mail.user and mail.security == "none":
+        raise _wrong(path, "mail.security", "must not be none: the password would be sent for all to read")
 
 
 def _unknown(path: Path, key: str, known: list[str], what: str) -> EucaError:

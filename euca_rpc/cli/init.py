@@ -29,6 +29,7 @@ from euca_rpc.ids import SystemIds
 from euca_rpc.wire.contracts import ADMIN, CLOUD, CLUSTER, IMAGES, NAMESERVER
 from euca_rpc.wire.files import write_atomically
 from euca_rpc.wire.pki import Authority, Identity, PeerName
+from euca_rpc.wire.web_certificate import make_web_certificate
 
 Step = Callable[[str], AbstractContextManager[Any]]
 
@@ -48,6 +49,8 @@ def prepare(config: Config, step: Step) -> dict[str, Any]:
                 issue(authority, config, name)
         made["cloud_id"] = authority.cloud_id
         made["certificates"] = [name.path for name in names]
+    if not (config.portal_home / "cert.pem").exists():
+        make_web_certificate(config.portal_home, (config.advertised, "localhost", "127.0.0.1"))
     if not config.ticket_key.exists():
         write_atomically(config.ticket_key, secrets.token_bytes(32), mode=0o600)
     if not config.seal_key.exists():

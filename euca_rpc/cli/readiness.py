@@ -1,7 +1,7 @@
 """Is the cloud ready?  `euca wait-ready`, and the steps that `euca up` shows while it comes up.
 
 Ready means: the cloud controller answers, every zone does, every node that should take machines does,
-and the EC2 port accepts connections. What is missing is named, with what is known of why.
+and the ports of EC2 and the portal accept connections. What is missing is named, with what is known of why.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def parts(config: Config, expect: list[str] | None = None) -> list[Part]:
         Part("image server", accepts((config.advertised, config.port(IMAGES)))),
         Part("EC2 endpoint", accepts((config.advertised, config.port(EC2)))),
     ]
+    if "portal" in config.cloud.interfaces:
+        found.append(Part("portal", accepts((config.advertised, config.portal_port))))
     found += [
         Part(f"zone {zone['name']}", bool(zone["up"]), str(zone.get("trouble") or "")) for zone in zones
     ]

@@ -127,7 +127,7 @@ def make_interfaces(config: Config, core: Core) -> list[Interface]:
 
 
 def settings_of(config: Config, interface: str) -> Mapping[str, Any]:
-    """What is said under [interface.NAME]; the EC2 interface listens on the base port unless that says otherwise."""
+    """What is said under [interface.NAME], over what the other settings mean for the interfaces of the project."""
     usual: dict[str, Any] = {}
     if interface == "ec2":
         usual = {
@@ -135,5 +135,16 @@ def settings_of(config: Config, interface: str) -> Mapping[str, Any]:
             "port": config.port(EC2),
             "region": config.cloud.region,
             "state_directory": str(config.cloud_home / "ec2"),
+        }
+    if interface == "portal":
+        usual = {
+            "host": config.listen.address,
+            "port": config.portal_port,
+            "url": config.portal_url,
+            "certificate": str(config.portal_home / "cert.pem"),
+            "key": str(config.portal_home / "key.pem"),
+            "ec2_url": config.ec2_url,
+            "region": config.cloud.region,
+            "authority": str(config.ca / "ca.pem"),
         }
     return {**usual, **config.interface.get(interface, {})}

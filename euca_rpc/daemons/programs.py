@@ -116,17 +116,20 @@ def check_ports(config: Config, kept: frozenset[str] = frozenset()) -> None:
         for n, (zone, host) in enumerate(every_node(config))
         if f"node-{zone}-{host}" not in kept
     ]
-    for offset in offsets:
+    ports = [config.port(offset) for offset in offsets]
+    if "portal" in config.cloud.interfaces:
+        ports.append(config.portal_port)
+    for port in ports:
         with socket.socket(socket.AF_INET6 if ":" in config.listen.address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((config.listen.address, config.port(offset)))
+                probe.bind((config.listen.address, port))
             except OSError as error:
                 raise EucaError(
                     "state_conflict",
-                    f"Port {config.port(offset)} of {config.listen.address} cannot be had: {error.strerror}. Move this "
+                    f"Port {port} of {config.listen.address} cannot be had: {error.strerror}. Move this "
                     f"cloud with --port (its daemons use {config.listen.port} and above), or find who has it: "
-                    f"ss -ltnp 'sport = {config.port(offset)}'",
+                    f"ss -ltnp 'sport = {port}'",
                 ) from None
 
 
