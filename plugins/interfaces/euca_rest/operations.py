@@ -15,6 +15,7 @@ from euca_rpc.shown import InstanceStatus
 from euca_rpc.types import Caller, LaunchRequest
 
 from . import bodies as b
+from . import showing as show
 from .paging import page
 from .settings import RestSettings
 from .tokens import Bearers, Signer
@@ -71,23 +72,23 @@ def new_token(asked: Asked) -> b.Token:
 def zones(asked: Asked) -> b.Zones:
     rows = sorted(asked.core.zones.describe(asked.by), key=lambda it: it.name)
     found, after = _page(asked, "zones", rows, lambda it: (it.name,))
-    return b.Zones(tuple(map(b.zone, found)), after)
+    return b.Zones(tuple(map(show.zone, found)), after)
 
 
 def zone(asked: Asked) -> b.Zone:
     (found,) = asked.core.zones.describe(asked.by, [asked.path["name"]])
-    return b.zone(found)
+    return show.zone(found)
 
 
 def vm_types(asked: Asked) -> b.Types:
     rows = sorted(asked.core.types.describe(asked.by), key=lambda it: (it.position, it.name))
     found, after = _page(asked, "types", rows, lambda it: (it.position, it.name))
-    return b.Types(tuple(map(b.vm_type, found)), after)
+    return b.Types(tuple(map(show.vm_type, found)), after)
 
 
 def vm_type(asked: Asked) -> b.Type:
     (found,) = asked.core.types.describe(asked.by, [asked.path["name"]])
-    return b.vm_type(found)
+    return show.vm_type(found)
 
 
 def images(asked: Asked) -> b.Images:
@@ -101,17 +102,17 @@ def images(asked: Asked) -> b.Images:
         key=lambda it: it.id,
     )
     found, after = _page(asked, "images", rows, lambda it: (it.id,))
-    return b.Images(tuple(map(b.image, found)), after)
+    return b.Images(tuple(map(show.image, found)), after)
 
 
 def image(asked: Asked) -> b.Image:
     (found,) = asked.core.images.describe(asked.by, [_id(asked.path["id"], *_IMAGES)])
-    return b.image(found)
+    return show.image(found)
 
 
 def register_image(asked: Asked) -> b.Image:
     body: b.NewImage = asked.body
-    return b.image(
+    return show.image(
         asked.core.images.register(
             asked.by,
             body.location,
@@ -132,14 +133,14 @@ def permissions(asked: Asked) -> b.Permissions:
     (found,) = asked.core.images.describe(asked.by, [_id(asked.path["id"], *_IMAGES)])
     if not asked.by.is_admin and found.account_id != asked.by.account_id:
         raise EucaError("denied", f"Only its owner or an administrator sees who may launch {found.id}.")
-    return b.permissions(found)
+    return show.permissions(found)
 
 
 def set_permissions(asked: Asked) -> b.Permissions:
     body: b.Permissions = asked.body
     who = (*body.accounts, *(["all"] if body.public else []))
     id = _id(asked.path["id"], *_IMAGES)
-    return b.permissions(asked.core.images.permit(asked.by, id, add=who, reset=True))
+    return show.permissions(asked.core.images.permit(asked.by, id, add=who, reset=True))
 
 
 # ------------------------------------------------------------------------------------------------------- tags
@@ -151,7 +152,7 @@ def tags(asked: Asked) -> b.Tags:
         if _among(it.resource_id, query.resource_id) and _among(it.key, query.key)
     )
     found, after = _page(asked, "tags", rows, lambda it: (it.resource_id, it.key))
-    return b.Tags(tuple(map(b.tag, found)), after)
+    return b.Tags(tuple(map(show.tag, found)), after)
 
 
 def set_tag(asked: Asked) -> b.Tag:
@@ -169,16 +170,16 @@ def delete_tag(asked: Asked) -> None:
 def access_keys(asked: Asked) -> b.AccessKeys:
     rows = asked.core.credentials.keys(asked.by)
     found, after = _page(asked, "access keys", rows, lambda it: (it.created_at, it.id))
-    return b.AccessKeys(tuple(map(b.access_key, found)), after)
+    return b.AccessKeys(tuple(map(show.access_key, found)), after)
 
 
 def new_access_key(asked: Asked) -> b.MadeAccessKey:
-    return b.made_access_key(*asked.core.credentials.create_key(asked.by, asked.by.user_name))
+    return show.made_access_key(*asked.core.credentials.create_key(asked.by, asked.by.user_name))
 
 
 def change_access_key(asked: Asked) -> b.AccessKey:
     body: b.AccessKeyChange = asked.body
-    return b.access_key(asked.core.credentials.enable_key(asked.by, asked.path["id"], body.enabled))
+    return show.access_key(asked.core.credentials.enable_key(asked.by, asked.path["id"], body.enabled))
 
 
 def delete_access_key(asked: Asked) -> None:
@@ -189,19 +190,19 @@ def delete_access_key(asked: Asked) -> None:
 def keys(asked: Asked) -> b.Keys:
     rows = sorted(asked.core.keys.describe(asked.by), key=lambda it: (it.name, it.id))
     found, after = _page(asked, "keys", rows, lambda it: (it.name, it.id))
-    return b.Keys(tuple(map(b.key, found)), after)
+    return b.Keys(tuple(map(show.key, found)), after)
 
 
 def key(asked: Asked) -> b.Key:
     found = asked.core.keys.describe(asked.by, [asked.path["name"]])
-    return b.key(found[0])
+    return show.key(found[0])
 
 
 def new_key(asked: Asked) -> b.MadeKey:
     body: b.NewKey = asked.body
     if body.public_key is not None:
-        return b.made_key(asked.core.keys.import_(asked.by, body.name, body.public_key.encode()), None)
-    return b.made_key(*asked.core.keys.create(asked.by, body.name, body.type))
+        return show.made_key(asked.core.keys.import_(asked.by, body.name, body.public_key.encode()), None)
+    return show.made_key(*asked.core.keys.create(asked.by, body.name, body.type))
 
 
 def delete_key(asked: Asked) -> None:
@@ -239,7 +240,7 @@ def launch(asked: Asked) -> b.Launched:
             tags=tuple(sorted(body.tags.items())),
         ),
     )
-    return b.Launched(made.reservation.id, tuple(map(b.instance, made.instances)))
+    return b.Launched(made.reservation.id, tuple(map(show.instance, made.instances)))
 
 
 def instances(asked: Asked) -> b.Instances:
@@ -253,7 +254,7 @@ def instances(asked: Asked) -> b.Instances:
     found, after = _page(
         asked, "instances", rows, lambda row: (row[0].created_at, row[0].id, row[1].instance.launch_index)
     )
-    return b.Instances(tuple(b.instance(status) for _, status in found), after)
+    return b.Instances(tuple(show.instance(status) for _, status in found), after)
 
 
 def instance(asked: Asked) -> b.Instance:
@@ -301,7 +302,7 @@ def console(asked: Asked) -> b.Console:
 
 def _instance(asked: Asked, id: str) -> b.Instance:
     ((_, (status,)),) = asked.core.instances.describe(asked.by, [id])
-    return b.instance(status)
+    return show.instance(status)
 
 
 def _after(asked: Asked, verb: Callable[[Caller, list[str]], object]) -> b.Instance:
