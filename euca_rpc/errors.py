@@ -62,6 +62,7 @@ SYMBOLS: Final[Mapping[str, str]] = MappingProxyType(
         "policy_failed": "unavailable",
         "throttled": "throttled",
         "image_refused": "bad_request",
+        "image_unavailable": "conflict",
         # between the controllers
         "generation_old": "conflict",
         "role_refused": "denied",

@@ -1,4 +1,5 @@
-"""What crosses to a node (MachineSpec, with a BlobRef for each of its blobs) and what comes back (MachineReport, NodeReport)."""
+"""What crosses to a node (MachineSpec, with a BlobRef for each of its blobs; CaptureOrder) and what comes back
+(MachineReport, CaptureReport, NodeReport)."""
 
 from __future__ import annotations
 
@@ -59,6 +60,27 @@ class MachineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureOrder:
+    """A machine's root disk is to be copied and put into the image store, as what the ticket says."""
+
+    image_id: str
+    instance_id: str
+    generation: int
+    architecture: str
+    most_bytes: int
+    url: str  # https://host:port of the image server
+    ticket: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    image_id: str
+    state: str  # "working" | "done" | "failed"
+    detail: str = ""
+    receipt: str = field(default="", repr=False)  # the image server's, when done: all that is believed of it
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReport:
     """Complete: a machine that is not in it is unknown to the node."""
 
@@ -70,3 +92,4 @@ class NodeReport:
     version: int  # raised by every change, restarts at a random number when the daemon does
     machines: tuple[MachineReport, ...] = ()
     warnings: tuple[str, ...] = ()
+    captures: tuple[CaptureReport, ...] = ()  # that it was not told to forget yet

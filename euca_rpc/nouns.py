@@ -84,6 +84,12 @@ class Images(Protocol):
         """``location`` names an upload in the cloud's own store (image_not_found); URLs and host paths are refused."""
         ...
 
+    def create(self, caller: Caller, instance_id: str, name: str, description: str = "") -> Image:
+        """A pending image of the machine's root disk as it is at one moment, running or stopped (state_conflict otherwise);
+        later it is available, or failed with a reason.  instance_not_found, name_duplicate, parameter_invalid;
+        image_not_found if the kernel or ramdisk that it would need was removed."""
+        ...
+
     def deregister(self, caller: Caller, id: str) -> None:
         """By its owner or an administrator (denied); state_conflict while other images name it."""
         ...

@@ -231,6 +231,26 @@ class Image:
     created_at: Micros = 0
     removed_at: Micros | None = None
     launch_accounts: tuple[str, ...] = ()  # account numbers that may launch it besides its owner
+    state: str = "available"  # of one made from a machine first "pending", with a `Capture`; or for good "failed"
+    reason_code: str = ""  # why it is pending or failed
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A machine's disk is to become the pending image of the same id; gone when that is available or failed."""
+
+    id: str
+    instance_id: str
+    generation: int  # of the instance when it was asked for; a later one goes on with the same disk
+    node: str
+    most_bytes: int  # of the blob: the disk in full, and what its format adds
+    deadline: Micros
+    attempts: int = 0
+    next_try: Micros = 0
+    accepted: bool = False  # the node mentions it
+    detail: str = ""  # what the node last said of it
 
 
 @dataclass(frozen=True, slots=True)

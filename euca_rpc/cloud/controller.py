@@ -21,7 +21,7 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import launch, lifecycle, reconcile, reports
+from euca_rpc.cloud import captures, launch, lifecycle, reconcile, reports
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Images
@@ -42,7 +42,7 @@ from euca_rpc.ids import Ids
 from euca_rpc.machines import NodeReport
 from euca_rpc.nouns import Core
 from euca_rpc.policy.values import Launch, LaunchClass
-from euca_rpc.types import Instance, Seen
+from euca_rpc.types import Capture, Instance, Seen
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
@@ -118,7 +118,7 @@ class CloudController:
     def _published(self, view: View) -> None:
         """A step that comes of itself within `GATHER` will see it: many launches wake nobody twenty times each."""
         due = self._due
-        if view.unsettled and (due is None or due > self.clock.now() + launch.GATHER):
+        if (view.unsettled or view.captures) and (due is None or due > self.clock.now() + launch.GATHER):
             self.wake()
 
     def poke(self, zone: str) -> None:
@@ -144,9 +144,11 @@ class CloudController:
         self._instances.consoles.expire(now)
         view = self.journal.view
         actions, due = reconcile.decide(view, now)
+        copies, copies_due = captures.decide(view, now)
         if self._clock_jumped(now):
             actions = [a for a in actions if not isinstance(a, reconcile.Overdue | reconcile.Prune)]
-        for action in actions:
+            copies = [a for a in copies if not isinstance(a, captures.Late)]
+        for action in (*actions, *copies):
             match action:
                 case reconcile.Ask():
                     self._ask(action.zone)
@@ -158,7 +160,11 @@ class CloudController:
                     self._move(action.id)
                 case reconcile.Prune():
                     self.journal.do(partial(reconcile.prune, ids=action.ids))
-        return due
+                case captures.Order():
+                    self._order(action)
+                case captures.Late():
+                    self.journal.do(partial(captures.mark_late, action=action))
+        return min((at for at in (due, copies_due) if at is not None), default=None)
 
     def _clock_jumped(self, now: Micros) -> bool:
         """A wrong clock must not terminate machines: deadlines are held until it is right again or was accepted."""
@@ -200,27 +206,33 @@ class CloudController:
             except EucaError as nonsense:
                 answer = Answer(None, nonsense)
         strays = self._strays(told)
+        receipts = captures.receipts(told, self.settings.blobs.ticket_key, self.clock.wall())
 
         def verb(view: View, now: Micros) -> Outcome:
             done = reconcile.mark_answered(view, zone, serial, now, self.settings.poll)
             if done is None:
-                return Outcome(result=False)
+                return Outcome()
             if answer.error is not None:
                 lost = reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
-                return Outcome((done, *lost.changes), lost.events, True)
+                return Outcome((done, *lost.changes), lost.events)
             taken = reports.take(view, zone, told, now)
-            again: tuple[Change, ...] = tuple(
-                Soft(replace(view.contacts[node], version=0)) for node, _ in strays if node in view.contacts
-            )
-            return Outcome((done, *taken.changes, *again), taken.events, True)
+            made = captures.take(view, told, receipts, now)
+            again: list[Change] = []
+            if whole := sorted({node for node, _ in (*strays, *made.result)}):
+                contacts = view.apply(taken.changes).contacts
+                again = [Soft(replace(contacts[node], version=0)) for node in whole if node in contacts]
+            changes = (done, *taken.changes, *again, *made.changes)
+            return Outcome(changes, (*taken.events, *made.events), made.result)
 
         def after(done: Any) -> None:
             if done.exception() is not None:
                 log.error("the report of zone %s was not taken: %r", zone, done.exception())
-            elif done.result() and answer.error is None:
+            elif done.result() is not None:  # the answer was the current one
                 self._tell_roster(zone, told)
                 for node, machine in strays:
                     self._send_away(node, machine)
+                for node, image in done.result():
+                    self._forget(node, image)
             self.wake()
 
         self.journal.submit(verb).add_done_callback(after)
@@ -271,6 +283,18 @@ class CloudController:
             ]
         self._carrier.call(object_name(CLUSTER, zone), action.method, args, self._told(action))
 
+    def _order(self, action: captures.Order) -> None:
+        rows: tuple[Capture, ...] = self.journal.do(partial(captures.mark_ordered, action=action))
+        if not rows:
+            return
+        images, wall = self.journal.view.images, self.clock.wall()
+        orders = [self.settings.blobs.capture_order(r, images[r.id].architecture, wall) for r in rows]
+        args = {"node": action.node, "orders": [pack(o) for o in orders]}
+        tell = reconcile.Tell("capture", action.node, action.ids)
+        self._carrier.call(
+            object_name(CLUSTER, action.node.partition("/")[0]), "capture", args, self._told(tell)
+        )
+
     @staticmethod
     def _told(action: reconcile.Tell) -> Callable[[Answer], None]:
         """Whether it worked is learnt from the next report; a lost call is repeated when its moment has come."""
@@ -313,6 +337,11 @@ class CloudController:
                 item = {"instance_id": m.instance_id, "generation": max(m.generation, row.generation)}
                 found.append((node_id, {**item, "keep_disk": row.reason_code == FENCED}))
         return found
+
+    def _forget(self, node: str, image: str) -> None:
+        """A capture that is over.  The next report of that node is asked for whole: whether it did is seen there."""
+        zone, args = node.partition("/")[0], {"node": node, "images": [image]}
+        self._carrier.call(object_name(CLUSTER, zone), "forget_captures", args, lambda answer: None)
 
     def _send_away(self, node: str, machine: dict[str, Any]) -> None:
         zone = node.partition("/")[0]

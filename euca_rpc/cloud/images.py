@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from euca_rpc.clock import Micros
-from euca_rpc.cloud.changes import Insert, Outcome, Put, event
+from euca_rpc.cloud import captures
+from euca_rpc.cloud.changes import Insert, Outcome, Put, Remove, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
@@ -58,6 +59,10 @@ class Images:
         image: Image = self._journal.do(verb)
         return image
 
+    def create(self, caller: Caller, instance_id: str, name: str, description: str = "") -> Image:
+        image: Image = self._journal.do(captures.begin(caller, self._ids, instance_id, name, description))
+        return image
+
     def deregister(self, caller: Caller, id: str) -> None:
         self._journal.do(remove(caller, id))
 
@@ -104,8 +109,7 @@ def add(
 
     def verb(view: View, now: Micros) -> Outcome:
         kind = str(receipt["kind"])
-        if not name or len(name) > 128:
-            raise EucaError("parameter_invalid", f"the image name {name!r}: give one of 1 to 128 characters")
+        captures.check_name(name)
         if kind != "machine" and not caller.is_admin:
             raise EucaError("denied", f"only administrators may register {kind} images")
         for other, wanted in ((kernel_id, "kernel"), (ramdisk_id, "ramdisk")):
@@ -203,10 +207,12 @@ def remove(caller: Caller, image_id: str) -> Callable[[View, Micros], Outcome]:
             )
         gone = replace(image, removed_at=now)
         others = (i for i in view.images.values() if i.removed_at is None and i.id != image_id)
-        free = None if any(i.sha256 == image.sha256 for i in others) else image.sha256
+        free = None if any(i.sha256 == image.sha256 for i in others) else image.sha256 or None
         kept = any(u.sha256 == image.sha256 for u in view.uploads.values())
         free = None if kept or _running_on(view, image) else free
-        return Outcome((Put(gone),), (event("image.removed", image_id, now, caller),), free)
+        capture = view.captures.get(image_id)
+        changes = (Put(gone),) if capture is None else (Put(gone), Remove(capture))
+        return Outcome(changes, (event("image.removed", image_id, now, caller),), free)
 
     return verb
 

@@ -138,6 +138,11 @@ def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
     if not usable or not may_use(caller, image):  # type: ignore[arg-type]
         raise EucaError("image_not_found", f"the image id {image_id!r} does not exist")
     assert image is not None
+    if image.state != "available":
+        raise EucaError(
+            "image_unavailable",
+            f"{image_id} is {image.state}: {image.reason}. Launch it when DescribeImages says that it is available.",
+        )
     if image.kind != kind:
         raise EucaError(
             "parameter_invalid", f"{image_id} is a {image.kind} image, a {kind} image is needed here"

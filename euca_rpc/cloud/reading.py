@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from euca_rpc.errors import EucaError
-from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.images.tickets import LONGEST
+from euca_rpc.machines import CaptureReport, MachineReport, NodeReport
 from euca_rpc.types import Seen
 from euca_rpc.wire.codec import unpack
 
@@ -81,6 +82,8 @@ class Reader:
             _check(name, value, 0, 1 << 40)
         for name in ("boot_id", "hypervisor", "architecture"):
             _check(f"the length of {name}", len(getattr(report, name)), 0, 200)
+        for capture in report.captures:
+            _check_capture(capture)
         return replace(report, machines=tuple(machines))
 
 
@@ -92,6 +95,16 @@ def _check_machine(m: MachineReport) -> None:
     _check("the length of detail", len(m.detail), 0, 4000)
     for name in ("instance_id", "end", "private_address", "public_address"):
         _check(f"the length of {name}", len(getattr(m, name)), 0, 64)
+
+
+def _check_capture(c: CaptureReport) -> None:
+    if c.state not in ("working", "done", "failed"):
+        raise EucaError(
+            "parameter_invalid", f"a capture of {c.image_id[:20]} is {c.state[:20]!r}, which is no state"
+        )
+    _check("the length of detail", len(c.detail), 0, 4000)
+    _check("the length of image_id", len(c.image_id), 0, 64)
+    _check("the length of receipt", len(c.receipt), 0, LONGEST)
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from euca_rpc.clock import HOUR, Micros
 from euca_rpc.cloud.view import View
 from euca_rpc.images import tickets
-from euca_rpc.machines import BlobRef, MachineSpec
-from euca_rpc.types import Instance
+from euca_rpc.machines import BlobRef, CaptureOrder, MachineSpec
+from euca_rpc.types import Capture, Instance
 
 TICKET_LIFE: Micros = HOUR
+STORE_LIFE: Micros = 2 * HOUR  # longer than a capture may take
 
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
-    """Where images are, and the key under which this cloud signs who may fetch which."""
+    """Where images are, and the key under which this cloud signs who may fetch, or store, which."""
 
     base_url: str  # https://host:port
     ticket_key: bytes
@@ -33,6 +34,18 @@ class Blobs:
             image.format,
             f"{self.base_url}/blobs/{image.sha256}",
             ticket,
+        )
+
+    def capture_order(self, row: Capture, architecture: str, wall: Micros) -> CaptureOrder:
+        facts: dict[str, str | int] = {
+            "image_id": row.id,
+            "node": "node/" + row.node,
+            "architecture": architecture,
+            "most_bytes": row.most_bytes,
+        }
+        ticket = tickets.issue(self.ticket_key, tickets.STORE, facts, wall + STORE_LIFE)
+        return CaptureOrder(
+            row.id, row.instance_id, row.generation, architecture, row.most_bytes, self.base_url, ticket
         )
 
 

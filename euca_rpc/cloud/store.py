@@ -36,6 +36,7 @@ from euca_rpc.types import (
     AccessKey,
     Account,
     Application,
+    Capture,
     Certificate,
     Event,
     Image,
@@ -81,6 +82,7 @@ ROWS: tuple[type, ...] = (
     Link,
     Session,
     Mail,
+    Capture,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ROWS_IN_STATEMENT = 32  # × 45 columns: far below what any database takes
@@ -212,7 +214,20 @@ def _people(store: Store) -> None:
     store._execute('ALTER TABLE "user" DROP COLUMN enabled')
 
 
-MIGRATIONS: tuple[Callable[[Store], None], ...] = (_first, _people)  # forward only; number = position + 1
+def _captures(store: Store) -> None:
+    """Images made from machines: an image has a state, and there are captures."""
+    store.database.create_tables([store.tables[Capture].model])
+    have = {column.name for column in store.database.get_columns("image")}
+    for name, default in (("state", "available"), ("reason_code", ""), ("reason", ""), ("description", "")):
+        if name not in have:
+            store._execute(f"ALTER TABLE image ADD COLUMN {name} TEXT NOT NULL DEFAULT '{default}'")
+
+
+MIGRATIONS: tuple[Callable[[Store], None], ...] = (
+    _first,
+    _people,
+    _captures,
+)  # forward only; number = position + 1
 
 
 class Store:

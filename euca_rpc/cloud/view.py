@@ -24,6 +24,7 @@ from euca_rpc.types import (
     AccessKey,
     Account,
     Application,
+    Capture,
     Certificate,
     Contact,
     Image,
@@ -87,6 +88,7 @@ class View:
     tokens: Map[str, Token] = Map()
     tag_rows: Map[str, Tag] = Map()
     uploads: Map[str, Upload] = Map()
+    captures: Map[str, Capture] = Map()  # those under way: one that is over has no row
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
     settings: Map[str, Setting] = Map()
@@ -158,6 +160,7 @@ _TABLE: dict[type, str] = {
     Password: "passwords",
     Link: "links",
     Session: "sessions",
+    Capture: "captures",
     Contact: "contacts",
     Poll: "polls",
 }

@@ -3,7 +3,8 @@
     cloud ── roster ─────────► whom to ask            (told at each connect and on every change)
     cloud ── report ─────────► what was last heard of every node; never waits for one
     cloud ── ensure, absent,
-             stop, reboot ───► passed on at once; the outcome is told by the node's next report
+             stop, reboot,
+             capture, forget_captures ► passed on at once; the outcome is told by the node's next report
     cloud ── console ────────► passed on; the answer is relayed
     node  ── poke ───────────► "ask me now"
              step() ─────────► asks every node whose turn it is, all in parallel (`roster.decide`)
@@ -125,6 +126,12 @@ class ClusterService:
 
     def reboot(self, node: str, items: list[Any]) -> dict[str, Any]:
         return self._pass_on(node, "reboot", {"items": items})
+
+    def capture(self, node: str, orders: list[Any]) -> dict[str, Any]:
+        return self._pass_on(node, "capture", {"orders": orders})
+
+    def forget_captures(self, node: str, images: list[Any]) -> dict[str, Any]:
+        return self._pass_on(node, "forget_captures", {"images": images})
 
     def console(self, node: str, instance_id: str) -> Future[Any]:
         """Relayed: resolves to the node's answer or error."""

@@ -25,6 +25,7 @@ class Servant:
         self.hello, self.report, self.roster = service.hello, service.report, service.roster
         self.ensure, self.absent = service.ensure, service.absent
         self.stop, self.reboot = service.stop, service.reboot
+        self.capture, self.forget_captures = service.capture, service.forget_captures
 
     def console(self, node: str, instance_id: str) -> Any:
         return self._service.console(node, instance_id).result(BY_OBJECT[CLUSTER, "console"].timeout)

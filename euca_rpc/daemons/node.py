@@ -15,7 +15,7 @@ from euca_rpc.daemons.frame import Frame, enrol_once, leave
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds, node_id
 from euca_rpc.images.cache import ImageCache
-from euca_rpc.images.client import download
+from euca_rpc.images.client import download, store
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.open import open_backend
 from euca_rpc.node.service import NodeService
@@ -71,6 +71,7 @@ def main(config: Config, zone: str, host: str, port: int | None = None, token: s
         backend.network,
         poke=lambda: frame.carrier.call(object_name(CLUSTER, zone), "poke", {}, nothing),
         disks=backend.disks,
+        store=lambda order, file, format: store(order, file, format, contexts.client),
     )
     frame.offer(service, port or config.port(PORT))
     leave(frame.run(service))

@@ -1,4 +1,5 @@
-"""The other end of `images.server`: an administrator's upload and a node's download, both resumed where they broke off.
+"""The other end of `images.server`: an administrator's or a node's upload and a node's download, resumed where they broke
+off.
 
 Each compares the server's certificate with what was asked for: the TLS context only says "somebody of this cloud".
 """
@@ -13,13 +14,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from euca_rpc.errors import EucaError
 from euca_rpc.images.blobs import CHUNK, disk_trouble, sync_directory
-from euca_rpc.machines import BlobRef
+from euca_rpc.machines import BlobRef, CaptureOrder
 from euca_rpc.wire.contracts import IMAGES
 from euca_rpc.wire.pki import read_certificate
 
@@ -51,12 +53,56 @@ def upload(
     # The same file declared the same way continues where an earlier attempt ended.
     declared = f"{sha256} {format} {kind} {architecture}"
     name = hashlib.sha256(declared.encode()).hexdigest()
+    sent = _Sent(path, sha256, size, name, format, kind, architecture)
+    return _upload(base_url, context, sent, progress, check_server)
+
+
+def store(
+    order: CaptureOrder,
+    path: Path,
+    format: str,
+    context: ssl.SSLContext,
+    check_server: CheckServer = is_image_server,
+) -> str:
+    """A node's upload of the one image that the order's ticket names; the ticket of the receipt."""
+    sha256, size = hash_file(path)
+    name = f"{order.image_id}-{sha256[:32]}"  # another copy of the disk is another upload
+    sent = _Sent(path, sha256, size, name, format, "machine", order.architecture, order.ticket)
+    try:
+        return str(_upload(order.url, context, sent, lambda done, of: None, check_server)["ticket"])
+    except EucaError as error:
+        if error.symbol != "state_conflict":
+            raise
+        # an earlier attempt is still under way there, over a connection that nobody ends: the next one finds out
+        raise EucaError("unavailable", error.sentence) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A file on its way, and what it is declared to be."""
+
+    path: Path
+    sha256: str
+    size: int
+    name: str  # of the upload
+    format: str
+    kind: str
+    architecture: str
+    ticket: str = ""
+
+
+def _upload(
+    base_url: str, context: ssl.SSLContext, sent: _Sent, progress: Progress, check_server: CheckServer
+) -> dict[str, Any]:
+    path, sha256, size, name = sent.path, sent.sha256, sent.size, sent.name
+    format, kind, architecture = sent.format, sent.kind, sent.architecture
+    ticket = {"Euca-Ticket": sent.ticket} if sent.ticket else {}
     query = urlencode({"format": format, "kind": kind, "architecture": architecture})
     failures, reached = 0, -1
     while True:
         try:
             with _Connection(base_url, context, check_server) as server:
-                server.request("HEAD", f"/uploads/{name}")
+                server.request("HEAD", f"/uploads/{name}", headers=ticket)
                 begin = int(_answer(server)[0].headers.get("Euca-Offset", "0"))
         except OSError as error:
             raise _lost(base_url, error) from error
@@ -65,7 +111,8 @@ def upload(
         reached = max(begin, reached)
         try:
             with _Connection(base_url, context, check_server) as server:
-                headers = {"Euca-Upload": name, "Euca-Sha256": sha256, "Content-Length": str(size - begin)}
+                headers = {"Euca-Upload": name, "Euca-Sha256": sha256, **ticket}
+                headers["Content-Length"] = str(size - begin)
                 if 0 < begin < size:
                     headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
                 elif begin:

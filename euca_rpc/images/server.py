@@ -1,8 +1,9 @@
 """The image server: content-addressed blobs over HTTPS, in a process apart from the control plane.
 
     GET, HEAD /blobs/SHA256    a node, with a fetch ticket for this blob and its own certificate's name; ranges
-    PUT       /blobs?format=&kind=&architecture=     an administrator; answers with a receipt
-    HEAD      /uploads/NAME    an administrator: how much of an interrupted upload is here (Euca-Offset)
+    PUT       /blobs?format=&kind=&architecture=     an administrator, or a node with a store ticket for the one image that
+                               it makes; answers with a receipt
+    HEAD      /uploads/NAME    the same: how much of an interrupted upload is here (Euca-Offset)
     DELETE    /blobs/SHA256    an administrator, with a forget ticket
     GET       /hello           any role
 
@@ -32,6 +33,7 @@ from euca_rpc.images.ranges import byte_range, content_begin
 from euca_rpc.wire.contracts import ADMIN, NODE
 
 RECEIPT_LASTS = HOUR
+NODES_RECEIPT_LASTS = 24 * HOUR  # it waits with the node until the cloud controller asks
 STATUS = {
     "bad_request": "400 Bad Request",
     "unauthenticated": "401 Unauthorized",
@@ -142,7 +144,7 @@ class ImageServer:
             case ["PUT", "blobs"]:
                 return self._put(environ, respond)
             case ["HEAD", "uploads", name]:
-                self._require(environ, ADMIN)
+                self._uploader(environ, name)
                 respond("200 OK", [("Euca-Offset", str(self._blobs.offset(name))), ("Content-Length", "0")])
                 return []
             case ["DELETE", "blobs", sha256]:
@@ -160,11 +162,25 @@ class ImageServer:
             )
         return peer
 
-    def _ticket(self, environ: Environ, purpose: str, wanted: dict[str, str]) -> None:
+    def _ticket(self, environ: Environ, purpose: str, wanted: dict[str, str]) -> tickets.Facts:
         facts = tickets.check(self._key, environ.get("HTTP_EUCA_TICKET", ""), purpose, self._clock.wall())
         for name, value in wanted.items():
             if facts.get(name) != value:
                 raise EucaError("denied", f"The ticket is for another {name} than {value[:100]!r}.")
+        return facts
+
+    def _uploader(self, environ: Environ, name: str) -> tickets.Facts | None:
+        """None for an administrator; what a node's ticket lets it store, under names that begin with the image's."""
+        peer: PeerLike = environ["euca.peer"]
+        if peer.role != NODE:
+            self._require(environ, ADMIN)
+            return None
+        facts = self._ticket(environ, tickets.STORE, {"node": ticket_name(peer)})
+        if not name.startswith(f"{facts['image_id']}-"):
+            raise EucaError(
+                "denied", f"The ticket is for uploads of {facts['image_id']}, not for {name[:64]!r}."
+            )
+        return facts
 
     # -------------------------------------------------------------------------------------------------- fetch
     def _get(self, environ: Environ, respond: Respond, sha256: str) -> Iterable[bytes]:
@@ -197,15 +213,17 @@ class ImageServer:
 
     # ------------------------------------------------------------------------------------------------- upload
     def _put(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
-        self._require(environ, ADMIN)
+        name = environ.get("HTTP_EUCA_UPLOAD") or f"once-{threading.get_ident()}-{self._clock.monotonic()}"
+        store = self._uploader(environ, name)
         query = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         format, kind, architecture = (query.get(name, "") for name in ("format", "kind", "architecture"))
         check_declared(format, kind, architecture)
+        if store is not None and (kind, architecture) != ("machine", store["architecture"]):
+            raise EucaError("denied", f"The ticket is for a machine image of {store['architecture']}.")
         try:
             length = int(environ.get("CONTENT_LENGTH") or "")
         except ValueError:
             raise EucaError("parameter_missing", "An upload needs a Content-Length.") from None
-        name = environ.get("HTTP_EUCA_UPLOAD") or f"once-{threading.get_ident()}-{self._clock.monotonic()}"
         with self._lock:
             if name in self._uploading:
                 raise EucaError(
@@ -215,7 +233,7 @@ class ImageServer:
         try:
             upload = self._blobs.upload(name)
             try:
-                receipt = self._receive(environ, upload, length, (format, kind, architecture))
+                receipt = self._receive(environ, upload, length, (format, kind, architecture), store)
             except EucaError as error:
                 if error.symbol == "image_refused":  # of no use to resume
                     upload.discard()
@@ -230,7 +248,12 @@ class ImageServer:
         return _json(respond, "200 OK", receipt)
 
     def _receive(
-        self, environ: Environ, upload: Upload, length: int, declared: tuple[str, str, str]
+        self,
+        environ: Environ,
+        upload: Upload,
+        length: int,
+        declared: tuple[str, str, str],
+        store: tickets.Facts | None,
     ) -> Environ:
         begin = content_begin(environ.get("HTTP_CONTENT_RANGE", ""))
         if begin != upload.bytes:
@@ -244,6 +267,11 @@ class ImageServer:
             raise EucaError(
                 "image_refused",
                 f"The image has {begin + length} bytes and may have {limit}. Shrink it, or raise [images] largest_gb.",
+            )
+        if store is not None and begin + length > int(store["most_bytes"]):
+            raise EucaError(
+                "image_refused",
+                f"The image has {begin + length} bytes; its ticket allows {store['most_bytes']}, the disk in full.",
             )
         stream, connection = environ["wsgi.input"], environ["euca.connection"]
         left = length
@@ -267,10 +295,13 @@ class ImageServer:
             "kind": found.kind,
             "architecture": found.architecture,
         }
+        lasts = RECEIPT_LASTS
+        if store is not None:
+            facts["image_id"], lasts = store["image_id"], NODES_RECEIPT_LASTS
         self._blobs.adopt(upload.part, upload.sha256)
         return {
             **facts,
-            "ticket": tickets.issue(self._key, tickets.RECEIPT, facts, self._clock.wall() + RECEIPT_LASTS),
+            "ticket": tickets.issue(self._key, tickets.RECEIPT, facts, self._clock.wall() + lasts),
         }
 
     def _refuse(self, environ: Environ, respond: Respond, error: EucaError) -> Iterable[bytes]:

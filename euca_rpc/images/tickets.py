@@ -2,9 +2,9 @@
 
     v1.<purpose, facts and end as canonical JSON, base64url>.<HMAC-SHA256 of all before, base64url>
 
-The cloud controller gives a node a *fetch* ticket for one blob and that node's own certificate name; the image server
-gives an administrator a *receipt* of what it inspected, which the cloud controller believes when the image is
-registered; *forget* lets an administrator delete a blob that no image names any more.  The key is shared by the
+The cloud controller gives a node a *fetch* ticket for one blob and that node's own certificate name, or a *store* ticket
+for the one image that the node is to make; the image server gives whoever uploads a *receipt* of what it inspected, which
+the cloud controller believes when the image is registered; *forget* lets an administrator delete a blob that no image names any more.  The key is shared by the
 cloud controller and the image server and nobody else.  Whoever checks a ticket learns only what was signed: the
 purpose is part of the signed bytes, so a ticket for one thing never serves for another.
 """
@@ -23,9 +23,12 @@ from euca_rpc.clock import Micros, moment
 from euca_rpc.errors import EucaError
 
 FETCH: Final = "fetch"  # sha256, node ("role/zone/host" of its certificate)
-RECEIPT: Final = "receipt"  # sha256, bytes, virtual_bytes, format, kind, architecture
+RECEIPT: Final = (
+    "receipt"  # sha256, bytes, virtual_bytes, format, kind, architecture; image_id if a node stored it
+)
+STORE: Final = "store"  # image_id, node, architecture, most_bytes
 FORGET: Final = "forget"  # sha256
-PURPOSES: Final = (FETCH, RECEIPT, FORGET)
+PURPOSES: Final = (FETCH, RECEIPT, STORE, FORGET)
 
 LONGEST: Final = 4096  # far above any ticket; nothing longer is even hashed
 

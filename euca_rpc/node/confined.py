@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
 
 NOBODY = 65534
 SECONDS = 60  # the longest growth of a file system seen took 2 s
+LOOK = 0.5  # seconds between two looks at whether it is still wanted
 MEMORY = 2 << 30
-LIMITS = ("prlimit", f"--as={MEMORY}", f"--cpu={SECONDS}", "--nofile=64", "--core=0", "--")
+
+
+def limits(seconds: int) -> tuple[str, ...]:
+    return ("prlimit", f"--as={MEMORY}", f"--cpu={seconds}", "--nofile=64", "--core=0", "--")
+
+
+LIMITS = limits(SECONDS)
 DROP = (
     "setpriv",
     f"--reuid={NOBODY}",
@@ -38,28 +46,42 @@ def run(
     drop: bool = True,
     ok: Sequence[int] = (0,),
     cwd: Path | None = None,
+    seconds: int = SECONDS,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> bytes:
-    """Standard output.  ``drop=False`` keeps the daemon's identity, for tools that open files of its home by name."""
-    prefix = (*DROP, *LIMITS) if drop and os.geteuid() == 0 else LIMITS
-    try:
-        done = subprocess.run(
-            [*prefix, *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            pass_fds=tuple(fds),
-            env=ENVIRONMENT,
-            cwd=cwd or "/",
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise EucaError(
-            "image_refused", f"{command[0]} did not finish with this image in {SECONDS} s."
-        ) from None
-    if done.returncode not in ok:
+    """Standard output.  ``drop=False`` keeps the daemon's identity, for tools that open files of its home by name.  When
+    it is not ``wanted`` any more the tool is killed, which is an error like any other end of it."""
+    prefix = (*DROP, *limits(seconds)) if drop and os.geteuid() == 0 else limits(seconds)
+    tool = subprocess.Popen(
+        [*prefix, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=tuple(fds),
+        env=ENVIRONMENT,
+        cwd=cwd or "/",
+    )
+    until = time.monotonic() + seconds
+    with tool:
+        while True:
+            try:
+                told, trouble = tool.communicate(timeout=LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                if not wanted():
+                    tool.kill()
+                elif time.monotonic() > until:
+                    tool.kill()
+                    raise EucaError(
+                        "image_refused", f"{command[0]} did not finish with this image in {seconds} s."
+                    ) from None
+            except BaseException:
+                tool.kill()
+                raise
+    if tool.returncode not in ok:
         raise EucaError(
             "image_refused",
-            f"{command[0]} could not work with this image (it ended with {done.returncode}).",
-            private=done.stderr.decode(errors="replace")[-2000:],
+            f"{command[0]} could not work with this image (it ended with {tool.returncode}).",
+            private=trouble.decode(errors="replace")[-2000:],
         )
-    return done.stdout
+    return told

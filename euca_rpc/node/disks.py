@@ -26,6 +26,8 @@ ROOT, SEED = "disk.qcow2", "seed.iso"
 
 
 class RealDisks:
+    format = "qcow2"
+
     def __init__(self, images: ImageSource) -> None:
         self._images = images
 
@@ -44,6 +46,25 @@ class RealDisks:
                 f"The disks of {spec.instance_id} cannot be made in {folder}: {error.strerror}. It is tried again.",
                 private=str(error),
             ) from error
+
+    def copy_root(
+        self,
+        spec: MachineSpec,
+        folder: Path,
+        to: Path,
+        wanted: Callable[[], bool],
+        by_hypervisor: Callable[[Path], None] | None,
+    ) -> None:
+        root = self.root(folder)
+        if root is None:
+            raise EucaError("state_conflict", f"{spec.instance_id} has no disk on this node to be copied.")
+        root_disk.room_for_copy(root, to.parent)
+        if by_hypervisor is not None:
+            by_hypervisor(to)
+        else:
+            root_disk.flatten(root, to, wanted)
+        if not wanted():
+            raise Superseded
 
     def _make(self, spec: MachineSpec, folder: Path, wanted: Callable[[], bool], crash: Crash) -> Made:
         finished = folder / ROOT

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lxml import etree
@@ -75,6 +76,15 @@ def domain_xml(plan: DomainPlan, virt: str) -> str:
             etree.SubElement(line, f"{{{QEMU}}}arg", value=argument)
     etree.indent(domain)
     return etree.tostring(domain, encoding="unicode") + "\n"
+
+
+def backup_xml(disk: str, to: Path) -> str:
+    """A backup job that writes the disk named ``disk``, and no other, into a new qcow2 file."""
+    backup = etree.Element("domainbackup", mode="push")
+    element = _add(_add(backup, "disks"), "disk", name=disk, backup="yes", type="file")
+    _add(element, "driver", type="qcow2")
+    _add(element, "target", file=str(to.resolve()))
+    return etree.tostring(backup, encoding="unicode")
 
 
 def mark_element(mark: Mark) -> etree._Element:

@@ -116,6 +116,13 @@ class Hypervisor(Protocol):
         """Reset; the same domain goes on with the same disks."""
         ...
 
+    def copy_root(self, mark: Mark, to: Path, wanted: Callable[[], bool]) -> None:
+        """Copy the running machine's root disk, as it is at one moment, whole and without a base, to the file ``to``, which
+        is not there yet.  The machine runs on.  Blocking, for as long as it takes; raises Superseded when not ``wanted``
+        any more, ``unavailable`` if the machine ended meanwhile, ``unsupported`` if it has to be stopped first.
+        What an error leaves there is of no use."""
+        ...
+
     def listen(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` (from any thread) when some domain started or ended; a hint, may be lost."""
         ...

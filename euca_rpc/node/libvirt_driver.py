@@ -28,9 +28,10 @@ from typing import Any, TypeVar
 import libvirt
 
 from euca_rpc.errors import EucaError
-from euca_rpc.node.domain_xml import MARK, domain_xml, read_mark
+from euca_rpc.node.domain_xml import KINDS, MARK, backup_xml, domain_xml, read_mark
 from euca_rpc.node.hypervisor import Domain, DomainPlan, HostFacts, Mark
-from euca_rpc.node.marks import may_start, may_touch
+from euca_rpc.node.machine import Superseded, stand_in
+from euca_rpc.node.marks import may_start, may_touch, not_running
 from euca_rpc.types import End, Size
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 QUICK, LONG = 4.0, 45.0  # seconds: questions (a report has 5 s in all); starting and destroying
 STUCK = 8  # calls that never returned; more are refused at once
+COPY_LOOK, JOB_ENDS = 0.2, 20.0  # seconds
 KEEPALIVE = (1, 3)  # a ping a second, gone after three that got no answer
 
 _ENDS = {
@@ -52,6 +54,7 @@ _GONE = {
     libvirt.VIR_ERR_RPC,
     libvirt.VIR_ERR_SYSTEM_ERROR,
 }
+_COMPLETED = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED
 _UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE  # and what only QEMU's driver has:
 _UNDEFINE_QEMU = (
     _UNDEFINE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
@@ -129,6 +132,35 @@ class LibvirtHypervisor:
                 there.reboot()
 
         self._ask(reset, QUICK, again=False)
+
+    def copy_root(self, mark: Mark, to: Path, wanted: Callable[[], bool]) -> None:
+        """QEMU's own backup job: it copies what the disk held when it began, and writes of the guest wait for what they
+        would change.  One that an earlier daemon left behind is ended first."""
+        if self._virt == "test":
+            self._ask(lambda c: _running(c, mark), QUICK)
+            stand_in(to, mark.instance_id)
+            return
+        if self._virt not in ("kvm", "qemu"):
+            raise EucaError(
+                "unsupported",
+                f"The disk of {mark.instance_id} cannot be copied while it runs under {self._virt}: stop it first.",
+            )
+        self._ask(lambda c: _end_job(_running(c, mark)), LONG)
+        wish = backup_xml(KINDS[self._virt].disk, to)
+        self._ask(lambda c: _running(c, mark).backupBegin(wish, None, 0), LONG, again=False)
+        works = True
+        while works:
+            if not wanted():
+                self._ask(lambda c: _end_job(_running(c, mark)), LONG)
+                raise Superseded
+            time.sleep(COPY_LOOK)
+            works = self._ask(lambda c: _works(_running(c, mark)), QUICK)
+        done = self._ask(lambda c: _running(c, mark).jobStats(_COMPLETED), QUICK)
+        if done.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP or not done.get("success"):
+            raise EucaError(
+                "unavailable",
+                f"The copy of the disk of {mark.instance_id} ended early: {done.get('errmsg') or 'no reason told'}.",
+            )
 
     def listen(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -230,6 +262,28 @@ class LibvirtHypervisor:
 
 
 # ---------------------------------------------------------------------------------------------------- details
+def _running(connection: Any, mark: Mark) -> Any:
+    """Our domain, which runs."""
+    there = _find(connection, mark.instance_id)
+    if there is None or may_touch(_describe(there), mark, "copied") is None or not there.isActive():
+        raise not_running(mark)
+    return there
+
+
+def _works(domain: Any) -> bool:
+    return bool(domain.jobStats()["type"] != libvirt.VIR_DOMAIN_JOB_NONE)
+
+
+def _end_job(domain: Any) -> None:
+    until = time.monotonic() + JOB_ENDS
+    while _works(domain):
+        if time.monotonic() > until:
+            raise EucaError("unavailable", f"A copy of the disk of {domain.name()} under way does not end.")
+        with contextlib.suppress(libvirt.libvirtError):  # it may end by itself
+            domain.abortJob()
+        time.sleep(COPY_LOOK)
+
+
 def host_boot_id() -> str:
     """Of this host: a simulated one, that shares its kernel with others, is told its own."""
     return os.environ.get("EUCA_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text().strip()

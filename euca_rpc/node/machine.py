@@ -24,6 +24,7 @@ from euca_rpc.node.record import sync_folder
 from euca_rpc.types import Size
 
 CONSOLE = "console.log"
+STAND_IN = 1 << 20  # bytes
 
 Crash = Callable[[str], None]  # called between steps with the name of the point; tests kill there
 
@@ -52,6 +53,11 @@ class Made:
 
 
 class Disks(Protocol):
+    @property
+    def format(self) -> str:
+        """Of what `copy_root` makes: "qcow2" or "raw"."""
+        ...
+
     def root(self, folder: Path) -> Path | None:
         """The finished root disk in ``folder``, if there is one."""
         ...
@@ -60,9 +66,23 @@ class Disks(Protocol):
         """Everything the domain needs, making what is missing.  Raises Superseded when not ``wanted`` any more."""
         ...
 
+    def copy_root(
+        self,
+        spec: MachineSpec,
+        folder: Path,
+        to: Path,
+        wanted: Callable[[], bool],
+        by_hypervisor: Callable[[Path], None] | None,
+    ) -> None:
+        """A copy of the root disk, whole and without a base, at ``to``, which is not there yet: made ``by_hypervisor`` if
+        the machine runs.  Refuses (capacity_exhausted) if it may not fit there; raises Superseded when not ``wanted``."""
+        ...
+
 
 class NoDisks:
     """For hypervisors that boot nothing: images are not fetched, the root disk is an empty file."""
+
+    format = "raw"
 
     def root(self, folder: Path) -> Path | None:
         path = folder / "disk.none"
@@ -73,6 +93,24 @@ class NoDisks:
             (folder / "disk.none").touch()
             crash("disk-made")
         return Made(())
+
+    def copy_root(
+        self,
+        spec: MachineSpec,
+        folder: Path,
+        to: Path,
+        wanted: Callable[[], bool],
+        by_hypervisor: Callable[[Path], None] | None,
+    ) -> None:
+        if by_hypervisor is not None:
+            by_hypervisor(to)
+        else:
+            stand_in(to, spec.instance_id)
+
+
+def stand_in(to: Path, instance_id: str) -> None:
+    """What is copied where there is no disk: a raw one that names its machine."""
+    to.write_bytes(f"the disk of {instance_id}, which has none".encode().ljust(STAND_IN, b"\0"))
 
 
 def finish_disk(unfinished: Path, finished: Path) -> None:

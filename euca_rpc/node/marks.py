@@ -37,6 +37,10 @@ def may_touch(there: Domain | None, mark: Mark, what: str) -> Mark | None:
     return None if there is None else _checked(there, mark, what)
 
 
+def not_running(mark: Mark) -> EucaError:
+    return EucaError("unavailable", f"{mark.instance_id} does not run, so its disk cannot be copied from it.")
+
+
 def _checked(there: Domain, mark: Mark, what: str) -> Mark:
     found = there.mark
     if found is None or (found.cloud_id, found.node_id, found.instance_id) != (

@@ -3,6 +3,7 @@
     home/instances/<id>/machine.json   the record: what was asked, how far it got, what was last seen
     home/instances/<id>/…              the machine's disk, seed, console: everything that goes with it
     home/tombstones/<id>.json          a recorded terminate: no generation up to this one is ever started again
+    home/captures/<image id>/…         images being made from machines (`capture`)
     home/set-aside/<id>-<generation>   disks of a fenced node that came back, until somebody deletes them by hand
     home/lock                          held for the life of the daemon: one daemon per node id
 
@@ -104,7 +105,7 @@ class Records:
         made = not folder.exists()
         try:
             folder.mkdir(exist_ok=True)
-            self._replace(folder / "machine.json", pack(record))
+            self.write(folder / "machine.json", pack(record))
         except BaseException:
             if made:
                 with contextlib.suppress(OSError):
@@ -119,9 +120,10 @@ class Records:
             self._made = False
 
     def bury(self, tombstone: Tombstone) -> None:
-        self._replace(self._tombstones / f"{tombstone.instance_id}.json", pack(tombstone))
+        self.write(self._tombstones / f"{tombstone.instance_id}.json", pack(tombstone))
 
-    def _replace(self, path: Path, values: Mapping[str, Any]) -> None:
+    def write(self, path: Path, values: Mapping[str, Any]) -> None:
+        """A small file, whole and durable when it returns."""
         try:
             try:
                 _replace(path, values)

@@ -11,18 +11,23 @@ it: a killed node leaves no mount behind.  Where FUSE cannot be had the disk is 
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
 from euca_rpc.node import confined, image_keys
+from euca_rpc.node.machine import Superseded
 
 SECTOR = 512
+NEEDS_RECOVERY = 0x4  # among an ext file system's incompatible features
+SPARE = 256 << 20  # bytes left free beside a copy: guests and records need some
+FLATTENED = 3600  # seconds: as long as a capture may take
 STARTED = 5.0  # seconds until an export has to be there; 0.05 is usual
 
 
@@ -39,6 +44,41 @@ def overlay(base: Path, base_format: str, path: Path, size: int) -> None:
     )
 
 
+def room_for_copy(root: Path, folder: Path) -> None:
+    """Refuses if what the disk holds, with its base, may not fit into ``folder``."""
+    told = confined.run(
+        ["qemu-img", "measure", "-U", "--output=json", "-f", "qcow2", "-O", "qcow2", root.name],
+        drop=False,
+        cwd=root.parent,
+    )
+    needed = json.loads(told)["required"] + SPARE
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if needed > free:
+        raise EucaError(
+            "capacity_exhausted",
+            f"A copy of the disk needs {needed >> 20} MiB on its node beside it, and {free >> 20} MiB are free there. "
+            "Make room on the node, or ask for the image again when there is some.",
+            facts={"asked": needed, "free": free},
+        )
+
+
+def flatten(root: Path, to: Path, wanted: Callable[[], bool]) -> None:
+    """A qcow2 without a base at ``to``, of a disk that no machine has open."""
+    try:
+        confined.run(
+            ["qemu-img", "convert", "-q", "-f", "qcow2", "-O", "qcow2", root.name, str(to.resolve())],
+            drop=False,
+            cwd=root.parent,
+            seconds=FLATTENED,
+            wanted=wanted,
+        )
+    except EucaError:
+        if not wanted():
+            raise Superseded from None
+        raise
+
+
 def grow_and_authorize(path: Path, public_key: str) -> str:
     """Grow a bare ext file system to the disk, put the key in; what was found ("ext", "partition", "other")."""
     with raw_view(path) as disk:
@@ -47,9 +87,19 @@ def grow_and_authorize(path: Path, public_key: str) -> str:
             return "other"
         if offset == 0:
             _grow(disk)
+        else:
+            _recover(disk, offset)
         if public_key:
             image_keys.authorize(disk, offset, public_key)
     return "partition" if offset else "ext"
+
+
+def _recover(disk: int, offset: int) -> None:
+    """The disk of a machine that was not shut down: what its file system's journal holds is written before anything else
+    is, or it would be written over that at the first mount."""
+    (incompatible,) = struct.unpack("<I", os.pread(disk, 4, offset + 1024 + 96))
+    if incompatible & NEEDS_RECOVERY:
+        confined.run(["e2fsck", "-fp", f"/proc/self/fd/{disk}?offset={offset}"], fds=[disk], ok=(0, 1))
 
 
 def _grow(disk: int) -> None:

@@ -32,8 +32,8 @@ from dataclasses import replace
 from typing import Any
 
 from euca_rpc.errors import EucaError
-from euca_rpc.ids import INSTANCE, parse_resource_id
-from euca_rpc.machines import MachineSpec
+from euca_rpc.ids import INSTANCE, MACHINE_IMAGE, parse_resource_id
+from euca_rpc.machines import CaptureOrder, MachineSpec
 from euca_rpc.node.machine import console_tail, no_disk_sentence
 from euca_rpc.node.observed import held, left_over, shortage
 from euca_rpc.node.record import Record, Tombstone
@@ -76,6 +76,22 @@ class NodeService(NodeWork):
 
     def reboot(self, items: list[Any]) -> dict[str, Any]:
         return self._each([(*_item(item), item) for item in items], self._accept_reboot)
+
+    def capture(self, orders: list[Any]) -> dict[str, Any]:
+        """Make images of machines; what becomes of them the report tells until they are to be forgotten."""
+        wanted = [unpack(CaptureOrder, order) for order in orders]
+        for order in wanted:
+            _image(order.image_id)
+            _instance(order.instance_id)
+        for order in wanted:
+            self._captures.order(order)
+        return {"accepted": len(wanted)}
+
+    def forget_captures(self, images: list[Any]) -> dict[str, Any]:
+        for image_id in [_image(text) for text in images]:
+            self._captures.forget(image_id)
+        self._news()
+        return {"accepted": len(images)}
 
     def console(self, instance_id: str) -> dict[str, Any]:
         with self._lock:
@@ -221,6 +237,14 @@ def _instance(text: Any) -> str:
     if instance_id is None or instance_id != text:
         raise EucaError("id_malformed", f"{text!r} is not an instance id such as i-0a1b2c3d.")
     return instance_id
+
+
+def _image(text: Any) -> str:
+    """The same."""
+    image_id = parse_resource_id(text, MACHINE_IMAGE) if isinstance(text, str) else None
+    if image_id is None or image_id != text:
+        raise EucaError("id_malformed", f"{text!r} is not an image id such as emi-0a1b2c3d.")
+    return image_id
 
 
 def _item(item: Any) -> tuple[str, int]:

@@ -26,7 +26,8 @@ from euca_rpc.clock import Clock, SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids, SystemIds
 from euca_rpc.node.hypervisor import Domain, DomainPlan, HostFacts, Mark
-from euca_rpc.node.marks import may_start, may_touch
+from euca_rpc.node.machine import Superseded, stand_in
+from euca_rpc.node.marks import may_start, may_touch, not_running
 from euca_rpc.types import End, Size
 
 
@@ -35,7 +36,8 @@ class Faults:
     unreachable: bool = False  # every call fails as if libvirtd were gone
     fail_starts: tuple[int, ...] = ()  # the n-th start that was ever asked here fails (1 = the first)
     fail_instances: tuple[str, ...] = ()  # starts of these fail
-    slow_seconds: float = 0.0  # every start, stop and reboot takes this long
+    fail_copies: tuple[str, ...] = ()  # copies of these machines' disks fail
+    slow_seconds: float = 0.0  # every start, stop, reboot and copy takes this long
 
 
 def write_faults(root: Path, faults: Faults) -> None:
@@ -145,6 +147,20 @@ class SimulatedHypervisor:
                 raise EucaError("state_conflict", f"{mark.instance_id} does not run, so it cannot be reset.")
             self._append(_line("reboot", self._clock.now(), found, []))
         self._take_time()
+
+    def copy_root(self, mark: Mark, to: Path, wanted: Callable[[], bool]) -> None:
+        for _ in range(2):  # before and after the time that it takes
+            with self._turn():
+                self._answer()
+                there = self._domains.get(mark.instance_id)
+                if may_touch(there, mark, "copied") is None or there is None or not there.running:
+                    raise not_running(mark)
+                if mark.instance_id in self._faults.fail_copies:
+                    raise EucaError("unavailable", f"This copy of {mark.instance_id} was configured to fail.")
+            if not wanted():
+                raise Superseded
+            self._take_time()
+        stand_in(to, mark.instance_id)
 
     def listen(self, changed: Callable[[], None]) -> None:
         self._changed = changed

@@ -18,6 +18,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.machines import MachineReport, NodeReport
 from euca_rpc.node.capacity import OfferSettings, disk_gb, nearly_full, offer
+from euca_rpc.node.capture import Captures, Machines, Store, no_store
 from euca_rpc.node.disks import RealDisks
 from euca_rpc.node.hypervisor import Domain, HostFacts, Hypervisor, Mark
 from euca_rpc.node.machine import Crash, Disks, ImageSource, no_crash
@@ -49,6 +50,7 @@ class NodeState:
         *,
         poke: Callable[[], None],
         disks: Disks | None = None,
+        store: Store = no_store,
         crash: Crash = no_crash,
     ) -> None:
         self.wake: Callable[[], None] = lambda: None
@@ -79,6 +81,18 @@ class NodeState:
         self._disk_gb, self._measured = 0, -MEASURE_DISK
         self._version = ids.bits(48)
         self._last: NodeReport | None = None
+        self._captures = Captures(
+            home,
+            Machines(self._standing, self._mark, self._records.folder, self._records.write),
+            hypervisor,
+            self._disks,
+            store,
+            carrier,
+            clock,
+            self._lock,
+            self._news,
+            crash,
+        )
         hypervisor.listen(self._on_hint)
 
     def close(self) -> None:
@@ -153,6 +167,7 @@ class NodeState:
             version=self._version,
             machines=tuple(machines),
             warnings=self._facts.warnings + ((full,) if full else ()),
+            captures=self._captures.report(),
         )
         if report != self._last:
             self._version += 1
@@ -171,6 +186,10 @@ class NodeState:
             if record is None or instance_id in self._removing:
                 return None
             return record if record.generation == generation and record.want == Intent.RUNNING else None
+
+    def _standing(self, instance_id: str) -> Record | None:
+        """The record of a machine that is not to go."""
+        return None if instance_id in self._removing else self._machines.get(instance_id)
 
     def _save(self, record: Record) -> None:
         self._records.put(record)
@@ -213,6 +232,10 @@ class NodeState:
             self._records.forget(self._tombstones.pop(instance_id))
             del self._shown[instance_id]
             self._changed_at.pop(instance_id, None)
+
+    def _news(self) -> None:
+        self._poke()
+        self.wake()
 
     def _on_hint(self) -> None:
         self._hint = True

@@ -39,10 +39,12 @@ class NodeWork(NodeState):
             self._forget_old()
         for instance_id in left:
             self._pursue(instance_id)
+        capture_due = self._captures.step()
         if changed:
             self._poke()
         with self._lock:
-            return min(self._later.values(), default=None)
+            due = [*self._later.values(), *([] if capture_due is None else [capture_due])]
+            return min(due, default=None)
 
     def _pursue(self, instance_id: str) -> None:
         """Do what is left to do for this instance, unless it is being done or was tried a moment ago."""

@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from euca_rpc.clock import SECOND, ManualClock, Micros
+from euca_rpc.clock import HOUR, SECOND, ManualClock, Micros
 from euca_rpc.cloud import accounts, admin, bootstrap, nodes, reconcile
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.changes import Outcome, Put
@@ -36,8 +36,11 @@ from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
 from euca_rpc.cluster.service import ClusterService
+from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds, node_id
-from euca_rpc.machines import BlobRef
+from euca_rpc.images import tickets
+from euca_rpc.images.client import hash_file
+from euca_rpc.machines import BlobRef, CaptureOrder
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
@@ -57,8 +60,10 @@ from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
 
 IMAGE = "emi-00000001"
 OFFER = Size(4, 1536, 80)
+TICKET_KEY = b"k" * 32
 # between these points of a job nothing is locked: others may get their turn there
 OPEN_POINTS = {"disk-made", "network-ready", "start-recorded", "started", "stopped", "undefined", "deleted"}
+OPEN_POINTS |= {"copied", "copy-finished", "stored", "capture-done"}
 _policies = lru_cache(maxsize=1)(lambda: load(["greedy", "round_robin", "least_full"]))
 
 
@@ -92,6 +97,35 @@ class NoImages:
         raise AssertionError("simulated machines boot nothing")
 
 
+class ImageStore:
+    """What the image server does for nodes, without the wire: a store ticket in, a receipt out.  It survives everything."""
+
+    def __init__(self, clock: ManualClock, seed: int | str) -> None:
+        self._clock = clock
+        self._random = Random(f"store/{seed}")  # noqa: S311  repeatable on purpose
+        self.trouble = 0.0  # probability that it does not answer, before or after it has stored
+        self.stored: dict[str, set[str]] = {}  # image id → SHA-256 of what was stored as it
+
+    def store(self, node: str, order: CaptureOrder, file: Path, format: str) -> str:
+        facts = tickets.check(TICKET_KEY, order.ticket, tickets.STORE, self._clock.wall())
+        if (facts["image_id"], facts["node"]) != (order.image_id, f"node/{node}"):
+            raise EucaError("denied", "The ticket is for something else.")
+        if self._random.random() < self.trouble:
+            raise EucaError("unreachable", "The image server does not answer.")
+        sha256, size = hash_file(file)
+        self.stored.setdefault(order.image_id, set()).add(sha256)
+        if self._random.random() < self.trouble:
+            raise EucaError("unreachable", "The image server does not answer any more.")
+        receipt: dict[str, str | int] = {
+            "sha256": sha256,
+            "bytes": size,
+            "virtual_bytes": size,
+            "format": format,
+        }
+        receipt |= {"kind": "machine", "architecture": str(facts["architecture"]), "image_id": order.image_id}
+        return tickets.issue(TICKET_KEY, tickets.RECEIPT, receipt, self._clock.wall() + 24 * HOUR)
+
+
 class World:
     def __init__(
         self, root: Path, seed: int | str, shape: Shape | None = None, *, resumed_at: Micros | None = None
@@ -109,6 +143,7 @@ class World:
         self.wiped: set[str] = set()
         self.concurrency = 0.3  # of launches during which another client gets its turn
         self.interleaving = 0.2  # of a job's open points at which the world goes on in its middle
+        self.store = ImageStore(self.clock, seed)
         self._incarnations = 0
         self._depth = 0
         self._began = (time.perf_counter(), self.clock.at)  # only to tell the speed
@@ -204,7 +239,7 @@ class World:
             Seal.load(self.root / "seal.key"),
             Settings(
                 "cloud-1",
-                Blobs("https://127.0.0.1:1", b"k" * 32),
+                Blobs("https://127.0.0.1:1", TICKET_KEY),
                 AddressPool("127.31.0.0/26"),
                 self.shape.poll,
             ),
@@ -249,6 +284,7 @@ class World:
             NoNetwork(),
             poke=lambda: carrier.call(object_name(CLUSTER, zone), "poke", {}, lambda answer: None),
             disks=NoDisks(),
+            store=partial(self.store.store, name),
             crash=lambda point: self._point(process, point),
         )
         process.drive(process.service)

@@ -41,6 +41,8 @@ CALLS: tuple[Call, ...] = (
     Call(CLUSTER, "absent", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
     Call(CLUSTER, "stop", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
     Call(CLUSTER, "reboot", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation, reboots}]
+    Call(CLUSTER, "capture", (CLOUD,), 5.0),  # args: node, orders [CaptureOrder]
+    Call(CLUSTER, "forget_captures", (CLOUD,), 5.0),  # args: node, images [image id]
     Call(CLUSTER, "console", (CLOUD,), 8.0, True),  # args: node, instance_id → {text: bytes, at}
     Call(CLUSTER, "roster", (CLOUD,), 5.0, True),  # args: nodes [node id]: whom this cluster asks
     # cluster → node
@@ -49,6 +51,8 @@ CALLS: tuple[Call, ...] = (
     Call(NODE, "absent", (CLUSTER,), 5.0),  # args: items
     Call(NODE, "stop", (CLUSTER,), 5.0),
     Call(NODE, "reboot", (CLUSTER,), 5.0),
+    Call(NODE, "capture", (CLUSTER,), 5.0),  # args: orders
+    Call(NODE, "forget_captures", (CLUSTER,), 5.0),  # args: images
     Call(NODE, "console", (CLUSTER,), 5.0, True),  # args: instance_id
     # news: "ask me now"; loses nothing when lost
     Call(CLUSTER, "poke", (NODE,), 2.0),

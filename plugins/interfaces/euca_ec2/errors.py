@@ -52,6 +52,7 @@ CODES: Final[dict[str, tuple[str, int]]] = {
     "policy_failed": ("Unavailable", 503),
     "throttled": ("RequestLimitExceeded", 503),
     "image_refused": ("InvalidAMIID.Unavailable", 400),
+    "image_unavailable": ("InvalidAMIID.Unavailable", 400),
     "generation_old": ("IncorrectInstanceState", 400),
     "role_refused": ("UnauthorizedOperation", 403),
     "unreachable": ("Unavailable", 503),

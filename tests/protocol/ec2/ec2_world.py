@@ -277,6 +277,12 @@ CASES = {
         "KernelId": plus(KernelId=kernel), "RamdiskId": plus(RamdiskId=ramdisk),
         "RootDeviceName": plus(RootDeviceName="/dev/sda1"), "VirtualizationType": plus(VirtualizationType="paravirtual"),
         "EnaSupport": plus(EnaSupport="true"), "TagSpecification": tagged("image"), "DryRun": dry}),
+    "CreateImage": (plus(InstanceId=running, Name="snap"), {
+        "InstanceId": plus(InstanceId=stopped), "Name": plus(Name="another"), "Description": plus(Description="words"),
+        "NoReboot": plus(NoReboot="true"),
+        "BlockDeviceMapping": plus(BlockDeviceMapping__1__DeviceName="/dev/sdb",
+                                   BlockDeviceMapping__1__Ebs__VolumeSize="7"),
+        "TagSpecification": tagged("image"), "DryRun": dry}),
     "DeregisterImage": (plus(ImageId=image), {
         "ImageId": plus(ImageId="emi-00000001"), "DeleteAssociatedSnapshots": plus(DeleteAssociatedSnapshots="true"),
         "DryRun": dry}),

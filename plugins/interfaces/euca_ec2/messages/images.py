@@ -1,11 +1,13 @@
 """Images."""
 
+# ruff: noqa: RUF009 -- fields are declared by calls
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..fields import FLAG, INTEGER, TEXTS, Items, out, param
+from ..fields import FLAG, INTEGER, TEXTS, Items, Numbered, Struct, out, param
 from .places import FILTERS, Filter
+from .shown import Reason
 from .tags import SPECIFICATIONS, TagItem, TagSpecification
 
 
@@ -34,12 +36,48 @@ class ImageItem:
     image_type: str = out("imageType", since="2008-02-01")
     kernel_id: str | None = out("kernelId", since="2008-02-01")
     ramdisk_id: str | None = out("ramdiskId", since="2008-02-01")
+    state_reason: Reason | None = out("stateReason", Struct(Reason), since="2009-10-31")
     name: str = out("name", since="2009-10-31")
+    description: str | None = out("description", since="2009-10-31")
     root_device_type: str = out("rootDeviceType", since="2009-10-31")
     block_devices: tuple[str, ...] = out("blockDeviceMapping", Items(), since="2009-10-31")
     virtualization_type: str = out("virtualizationType", since="2010-06-15")
     tags: tuple[TagItem, ...] = out("tagSet", Items(TagItem), since="2010-08-31")
     creation_date: str = out("creationDate", since="2011-01-01")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMapping:
+    """Of volumes, which there are none of: the image holds the root disk, whatever is said of others."""
+
+    device_name: str | None = param("DeviceName", default=None)
+    virtual_name: str | None = param("VirtualName", default=None)
+    no_device: str | None = param("NoDevice", default=None)
+    delete: bool = param("Ebs.DeleteOnTermination", FLAG, False)
+    snapshot_id: str | None = param("Ebs.SnapshotId", default=None)
+    size: int | None = param("Ebs.VolumeSize", INTEGER, None)
+    type: str | None = param("Ebs.VolumeType", default=None)
+    iops: int | None = param("Ebs.Iops", INTEGER, None)
+    encrypted: bool = param("Ebs.Encrypted", FLAG, False)
+
+
+DEVICES = Numbered(DeviceMapping)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateImage:
+    instance_id: str = param("InstanceId")
+    name: str = param("Name")
+    description: str = param("Description", default="")
+    no_reboot: bool = param("NoReboot", FLAG, False, ignored=True)  # it never reboots
+    block_devices: tuple[DeviceMapping, ...] = param("BlockDeviceMapping", DEVICES, ignored=True)
+    tag_specifications: tuple[TagSpecification, ...] = param("TagSpecification", SPECIFICATIONS)
+    dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateImageAnswer:
+    image_id: str = out("imageId")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from ..errors import WireError
 from ..filters import matching
 from ..messages import images as m
 from ..messages.keys import Done
+from ..messages.shown import Reason
 from ..paging import checked
-from .asked import Asked, dry, image_id, refuse
+from .asked import Asked, dry, image_id, instance_ids, refuse
 from .tags import own_image, shown, specified
 
 KINDS = (MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE)
@@ -59,11 +60,15 @@ def _named(image: Image, account: str) -> bool:
     return account == image.account_id or account in image.launch_accounts
 
 
+def _state(image: Image) -> str:
+    return image.state if image.removed_at is None else "deregistered"
+
+
 def _item(asked: Asked, it: Image) -> m.ImageItem:
     return m.ImageItem(
         image_id=it.id,
         location=it.name,
-        state="available" if it.removed_at is None else "deregistered",
+        state=_state(it),
         owner_id=it.account_id,
         public=it.public,
         product_codes=(),
@@ -71,7 +76,9 @@ def _item(asked: Asked, it: Image) -> m.ImageItem:
         image_type=it.kind,
         kernel_id=it.kernel_id,
         ramdisk_id=it.ramdisk_id,
+        state_reason=Reason(it.reason_code, it.reason) if it.reason_code else None,
         name=it.name,
+        description=it.description or None,
         root_device_type="instance-store",
         block_devices=(),
         virtualization_type="hvm",
@@ -88,7 +95,10 @@ _FILTERS = {
     "manifest-location": lambda it: (it.name,),
     "owner-id": lambda it: (it.account_id,),
     "is-public": lambda it: ("true" if it.public else "false",),
-    "state": lambda it: ("available" if it.removed_at is None else "deregistered",),
+    "description": lambda it: (it.description or None,),
+    "state": lambda it: (_state(it),),
+    "state-reason-code": lambda it: (it.reason_code or None,),
+    "state-reason-message": lambda it: (it.reason or None,),
     "kernel-id": lambda it: (it.kernel_id,),
     "ramdisk-id": lambda it: (it.ramdisk_id,),
     "root-device-type": lambda it: ("instance-store",),
@@ -117,13 +127,35 @@ def register(asked: Asked, request: m.RegisterImage) -> m.RegisterImageAnswer:
         ramdisk,
         request.architecture or None,
     )
-    if tags:
-        try:
-            asked.core.tags.create(asked.caller, [image.id], tags)
-        except EucaError:  # one whose tags are refused is not left behind
-            asked.core.images.deregister(asked.caller, image.id)
-            raise
+    _tag(asked, image, tags)
     return m.RegisterImageAnswer(image.id)
+
+
+def create(asked: Asked, request: m.CreateImage) -> m.CreateImageAnswer:
+    """Of a running machine as well: without a reboot, so it holds what a power cut would have left on the disk."""
+    tags = specified(request.tag_specifications, "image")
+    (id,) = instance_ids((request.instance_id,))
+    if request.dry_run:
+        list(asked.core.instances.describe(asked.caller, [id]))  # refuses what is not there
+        dry(True)
+    try:
+        image = asked.core.images.create(asked.caller, id, request.name, request.description)
+    except EucaError as error:
+        if error.symbol != "name_duplicate":
+            raise
+        raise WireError("InvalidAMIName.Duplicate", error.sentence, symbol="name_duplicate") from None
+    _tag(asked, image, tags)
+    return m.CreateImageAnswer(image.id)
+
+
+def _tag(asked: Asked, image: Image, tags: dict[str, str]) -> None:
+    if not tags:
+        return
+    try:
+        asked.core.tags.create(asked.caller, [image.id], tags)
+    except EucaError:  # one whose tags are refused is not left behind
+        asked.core.images.deregister(asked.caller, image.id)
+        raise
 
 
 def deregister(asked: Asked, request: m.DeregisterImage) -> Done:

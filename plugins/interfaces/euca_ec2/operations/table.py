@@ -50,6 +50,7 @@ ACTIONS: dict[str, Action] = {
     # images
     "DescribeImages": Action(i.DescribeImages, images.describe),
     "RegisterImage": Action(i.RegisterImage, images.register),
+    "CreateImage": Action(i.CreateImage, images.create, since="2009-10-31"),
     "DeregisterImage": Action(i.DeregisterImage, images.deregister),
     "DescribeImageAttribute": Action(a.DescribeImageAttribute, attributes.describe_image),
     "ModifyImageAttribute": Action(a.ModifyImageAttribute, attributes.modify_image),
@@ -95,7 +96,6 @@ _NETWORKS = "there is the default VPC with one subnet per zone, and no other."
 _SPOT = "give InstanceMarketOptions to RunInstances instead."
 
 REFUSED: dict[str, Refused] = {
-    "CreateImage": Refused("images are uploaded and registered, not made from machines.", "2009-10-31"),
     "CreateSecurityGroup": Refused(_GROUPS),
     "DeleteSecurityGroup": Refused(_GROUPS),
     "AuthorizeSecurityGroupIngress": Refused(_GROUPS),
