@@ -6,35 +6,20 @@ kernel, ramdisk and the root of the test image.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
 import struct
 import subprocess
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from euca_rpc.carrier import Answer
-from euca_rpc.clock import SystemClock
-from euca_rpc.errors import EucaError
-from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.host.settings import CONSOLE_BACKUPS, CONSOLE_BYTES
-from euca_rpc.ids import SystemIds
 from euca_rpc.images import test_image
 from euca_rpc.images.inspection import inspect
-from euca_rpc.machines import BlobRef, MachineSpec
-from euca_rpc.node.capacity import OfferSettings
-from euca_rpc.node.hypervisor import Mark
-from euca_rpc.node.network import UserNetwork
-from euca_rpc.node.service import NodeService
-from euca_rpc.wire.codec import pack
+from euca_rpc.machines import BlobRef
 
 GRUB = Path("/usr/lib/grub/i386-pc")
 pytestmark = [
@@ -99,151 +84,47 @@ def bootable(to: Path) -> Path:
     return disk
 
 
-class ThreadCarrier:
-    def call(
-        self, peer: str, method: str, args: dict[str, object], on_answer: Callable[[Answer], None]
-    ) -> None:
-        raise AssertionError("a node calls nobody")
-
-    def run(self, key: str, job: Callable[[], object], on_answer: Callable[[Answer], None]) -> None:
-        def work() -> None:
-            try:
-                answer = Answer(job())
-            except EucaError as error:
-                answer = Answer(error=error)
-            on_answer(answer)
-
-        threading.Thread(target=work, daemon=True).start()
-
-
-@dataclass
-class OneFile:
-    file: Path
-
-    def fetch(self, ref: BlobRef) -> Path:
-        return self.file
-
-
-def until(what: Callable[[], object], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def uri() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="ef", dir="/tmp") as folder:
-        host = LibvirtHost(Path(folder) / "h", "one")
-        host.start()
-        try:
-            host.wait_ready()
-            yield host.uri
-        finally:
-            host.stop()
-
-
-def test_a_disk_boots_by_firmware_takes_the_key_and_its_console_is_bounded(uri: str, tmp_path: Path) -> None:
-    from euca_rpc.node.libvirt_driver import LibvirtHypervisor
-
+def test_a_disk_boots_by_firmware_takes_the_key_and_its_console_is_bounded(
+    make_site: Any, tmp_path: Path
+) -> None:
     disk = bootable(tmp_path)
     found = inspect(disk, "raw", "machine", "x86_64")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
-    a, address = (
-        f"i-{secrets.token_hex(4)}",
-        f"127.31.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}",
-    )
-    spec = MachineSpec(
-        instance_id=a,
-        generation=1,
-        reboots=0,
-        fresh=True,
-        account_id="123456789012",
-        cores=1,
+    site = make_site(disk=disk)
+    node, until = site.node, site.until
+    spec = site.spec(
+        "firm",
         memory_mb=192,
-        disk_gb=1,
-        architecture="x86_64",
         image=BlobRef("emi", "0" * 64, found.bytes, found.virtual_bytes, "raw", ""),
         kernel=None,
         ramdisk=None,
-        mac="d0:0d:00:00:00:0b",
-        private_address="10.77.6.3",
-        public_address=address,
-        hostname="firm",
-        public_key=(tmp_path / "key.pub").read_text().strip(),
         user_data=b"#!/bin/sh\necho did-user-data > /root/proof\n",
     )
-    driver = LibvirtHypervisor(uri, "qemu")
-    home = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
-    node = NodeService(
-        "west/one",
-        "cloud-t",
-        home,
-        driver,
-        OneFile(disk),
-        ThreadCarrier(),
-        SystemClock(),
-        SystemIds(),
-        OfferSettings(cores=4),
-        UserNetwork(),
-        poke=lambda: None,
-    )
-
-    def seen(key: str = "seen") -> str:
-        return next((str(m[key]) for m in node.report()["machines"] if m["instance_id"] == a), "")
+    a = spec.instance_id
 
     def ssh(command: str) -> str:
-        said = {
-            "StrictHostKeyChecking": "no",
-            "UserKnownHostsFile": "/dev/null",
-            "LogLevel": "ERROR",
-            "IdentitiesOnly": "yes",
-            "ConnectTimeout": "10",
-            "BatchMode": "yes",
-        }
-        options = [part for name, value in said.items() for part in ("-o", f"{name}={value}")]
-        done = subprocess.run(
-            ["ssh", *options, "-i", str(tmp_path / "key"), f"root@{address}", command],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout
+        return site.ssh(spec, command)
 
-    try:
-        assert node.ensure([pack(spec)]) == {"accepted": 1, "refused": []}
-        until(lambda: seen() in ("running", "failed"), 30)
-        assert (seen(), seen("detail")) == ("running", "")
-        until(lambda: b"ready" in node.console(a)["text"], 120)
-        assert b"the boot loader was here" in node.console(a)["text"]
-        until(lambda: "firm" in ssh("hostname"), 60)
-        assert "root=/dev/vda1" in ssh("cat /proc/cmdline")
-        assert ssh("cat /sys/class/block/vda1/partition").strip() == "1"
-        assert (tmp_path / "key.pub").read_text().split()[1] in ssh("cat /root/.ssh/authorized_keys")
-        until(lambda: "did-user-data" in ssh("cat /root/proof"), 20)
+    site.run(spec)
+    until(lambda: b"ready" in node.console(a)["text"], 120)
+    assert b"the boot loader was here" in node.console(a)["text"]
+    until(lambda: "firm" in ssh("hostname"), 60)
+    assert "root=/dev/vda1" in ssh("cat /proc/cmdline")
+    assert ssh("cat /sys/class/block/vda1/partition").strip() == "1"
+    assert site.public_key.split()[1] in ssh("cat /root/.ssh/authorized_keys")
+    until(lambda: "did-user-data" in ssh("cat /root/proof"), 20)
 
-        # a talkative guest: what is kept is bounded, what is shown goes on over the change of files
-        lines = CONSOLE_BYTES // 32 + 400  # of 32 bytes: the live file has less than what is shown
-        ssh(
-            f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); printf 'console line %017d\\n' $i; done > /dev/ttyS0"
-        )
-        last = f"console line {lines:017d}".encode()
-        until(lambda: last in node.console(a)["text"], 60)
-        folder = next((home / "instances").glob(f"*{a}*"))
-        kept = {path.name: path.stat().st_size for path in folder.glob("console.log*")}
-        assert len(kept) == CONSOLE_BACKUPS + 1
-        assert sum(kept.values()) <= (CONSOLE_BACKUPS + 1) * CONSOLE_BYTES
-        assert kept["console.log"] < 64 * 1024, "or else the answer did not have to reach back"
-        text = node.console(a)["text"]
-        assert len(text) == 64 * 1024
-        numbers = [
-            int(line.split()[2]) for line in text.split(b"\n")[1:-1] if line.startswith(b"console line")
-        ]
-        assert numbers == list(range(numbers[0], lines + 1)), "without a gap"
-        assert len(numbers) > 1900
-    finally:
-        with contextlib.suppress(EucaError):
-            driver.stop(Mark("cloud-t", "west/one", a, 99))
-        node.close()
-        driver.close()
-        shutil.rmtree(home)
+    # a talkative guest: what is kept is bounded, what is shown goes on over the change of files
+    lines = CONSOLE_BYTES // 32 + 400  # of 32 bytes: the live file has less than what is shown
+    ssh(f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); printf 'console line %017d\\n' $i; done > /dev/ttyS0")
+    last = f"console line {lines:017d}".encode()
+    until(lambda: last in node.console(a)["text"], 60)
+    folder = next((site.home / "instances").glob(f"*{a}*"))
+    kept = {path.name: path.stat().st_size for path in folder.glob("console.log*")}
+    assert len(kept) == CONSOLE_BACKUPS + 1
+    assert sum(kept.values()) <= (CONSOLE_BACKUPS + 1) * CONSOLE_BYTES
+    assert kept["console.log"] < 64 * 1024, "or else the answer did not have to reach back"
+    text = node.console(a)["text"]
+    assert len(text) == 64 * 1024
+    numbers = [int(line.split()[2]) for line in text.split(b"\n")[1:-1] if line.startswith(b"console line")]
+    assert numbers == list(range(numbers[0], lines + 1)), "without a gap"
+    assert len(numbers) > 1900

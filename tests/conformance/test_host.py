@@ -19,7 +19,7 @@ import pytest
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.host.settings import CONSOLE_BACKUPS, CONSOLE_BYTES
-from euca_rpc.images.test_image import READY, TestImage, build
+from euca_rpc.images.test_image import READY, TestImage
 
 pytestmark = [
     pytest.mark.real,
@@ -85,11 +85,6 @@ class Guest:
         )
         assert done.returncode == 0, f"ssh: {done.stderr or done.returncode}"
         return done.stdout
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> TestImage:
-    return build(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture

@@ -1,7 +1,4 @@
-"""One contract for every driver: simulated, libvirt's test driver, and real QEMU under a private libvirtd.
-
-EUCA_TEST_LIBVIRT_URI names a libvirt to use for the real one instead of starting a host.
-"""
+"""One contract for every driver: simulated, libvirt's test driver, and real QEMU under a private libvirtd."""
 
 from __future__ import annotations
 
@@ -11,31 +8,23 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from euca_rpc.carrier import Answer
-from euca_rpc.clock import SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
-from euca_rpc.ids import SystemIds
-from euca_rpc.images.test_image import TestImage, build
-from euca_rpc.machines import BlobRef, MachineSpec
-from euca_rpc.node.capacity import OfferSettings
+from euca_rpc.images.test_image import TestImage
 from euca_rpc.node.hypervisor import DomainPlan, Hypervisor, Mark, NetworkPlan
 from euca_rpc.node.machine import CMDLINE
-from euca_rpc.node.network import UserNetwork
-from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
 from euca_rpc.types import End, Size
-from euca_rpc.wire.codec import pack
 
 REAL = [
     pytest.mark.real,
@@ -72,27 +61,6 @@ def bare_plan(folder: Path) -> Callable[[str, int], DomainPlan]:
         )
 
     return plan
-
-
-@pytest.fixture(scope="session")
-def real_host() -> Iterator[str]:
-    given = os.environ.get("EUCA_TEST_LIBVIRT_URI")
-    if given:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="eh", dir="/tmp") as folder:
-        host = LibvirtHost(Path(folder) / "h", "one")
-        host.start()
-        try:
-            host.wait_ready()
-            yield host.uri
-        finally:
-            host.stop()
-
-
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> TestImage:
-    return build(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(params=["simulated", "test", pytest.param("qemu", marks=REAL)])
@@ -354,142 +322,40 @@ def libvirtd_of(host: LibvirtHost) -> int:
 
 
 # ---------------------------------------------------------------------------------- a whole node, a whole guest
-class ThreadCarrier:
-    def call(
-        self, peer: str, method: str, args: dict[str, object], on_answer: Callable[[Answer], None]
-    ) -> None:
-        raise AssertionError("a node calls nobody")
-
-    def run(self, key: str, job: Callable[[], object], on_answer: Callable[[Answer], None]) -> None:
-        def work() -> None:
-            try:
-                answer = Answer(job())
-            except EucaError as error:
-                answer = Answer(error=error)
-            on_answer(answer)
-
-        threading.Thread(target=work, daemon=True).start()
-
-
-@dataclass
-class Files:
-    files: dict[str, Path]
-
-    def fetch(self, ref: BlobRef) -> Path:
-        return self.files[ref.image_id]
-
-
-def until(what: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0, reason="a private libvirtd needs root")
-def test_a_node_brings_up_a_guest_that_answers_ssh(real_host: str, image: TestImage, tmp_path: Path) -> None:
-    pytest.importorskip("libvirt")
-    from euca_rpc.node.libvirt_driver import LibvirtHypervisor
-
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
-    a, address = instance_id(), f"127.31.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
-    blobs = {name: BlobRef(name, "0" * 64, 1, 16 << 20, "raw", "") for name in ("emi", "eki", "eri")}
-    spec = MachineSpec(
-        instance_id=a,
-        generation=1,
-        reboots=0,
-        fresh=True,
-        account_id="123456789012",
-        cores=1,
-        memory_mb=128,
-        disk_gb=1,
-        architecture="x86_64",
-        image=blobs["emi"],
-        kernel=blobs["eki"],
-        ramdisk=blobs["eri"],
-        mac="d0:0d:00:00:00:0a",
-        private_address="10.77.5.3",
-        public_address=address,
-        hostname="tiny",
-        public_key=(tmp_path / "key.pub").read_text().strip(),
-        user_data=b"#!/bin/sh\necho did-user-data > /root/proof\nsync\n",
-    )
-    driver = LibvirtHypervisor(real_host, "qemu")
-    home = Path(tempfile.mkdtemp(prefix="en", dir="/tmp"))
-    node = NodeService(
-        "west/one",
-        "cloud-t",
-        home,
-        driver,
-        Files({"emi": image.disk, "eki": image.kernel, "eri": image.ramdisk}),
-        ThreadCarrier(),
-        SystemClock(),
-        SystemIds(),
-        OfferSettings(cores=4),
-        UserNetwork(),
-        poke=lambda: None,
-    )
-
-    def seen(key: str = "seen") -> str:
-        return next((str(m[key]) for m in node.report()["machines"] if m["instance_id"] == a), "")
+def test_a_node_brings_up_a_guest_that_answers_ssh(make_site: Any) -> None:
+    site = make_site()
+    node, until = site.node, site.until
+    spec = site.spec("tiny", user_data=b"#!/bin/sh\necho did-user-data > /root/proof\nsync\n")
+    a = spec.instance_id
 
     def ssh(command: str) -> str:
-        options = [
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ]
-        options += ["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10", "-o", "BatchMode=yes"]
-        done = subprocess.run(
-            ["ssh", *options, "-i", str(tmp_path / "key"), f"root@{address}", command],
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-        return done.stdout
+        return site.ssh(spec, command)
 
-    listener = socket.create_server(
-        ("127.0.0.1", 0)
-    )  # a service on the host's loopback that no guest may reach
-    try:
-        assert node.ensure([pack(spec)]) == {"accepted": 1, "refused": []}
-        until(lambda: seen() in ("running", "failed"), 15)
-        assert (seen(), seen("detail")) == ("running", "")
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # a service that no guest may reach
+        site.run(spec)
         until(lambda: b"ready" in node.console(a)["text"], 60)
         until(lambda: "tiny" in ssh("hostname"), 30)
-        assert "10.77.5.3" in ssh("ifconfig eth0")
+        assert spec.private_address in ssh("ifconfig eth0")
         until(lambda: "did-user-data" in ssh("cat /root/proof"), 10)
         blocks = int(ssh("df -k / | tail -1").split()[1])
         assert blocks > 900_000  # the root disk has the VM type's size
-        assert "reached" in ssh(
-            "nc -w 2 127.0.0.1 22 </dev/null >/dev/null && echo reached"
-        )  # the check works
+        # the check works
+        assert "reached" in ssh("nc -w 2 127.0.0.1 22 </dev/null >/dev/null && echo reached")
         port = listener.getsockname()[1]
         assert "reached" not in ssh(f"nc -w 2 10.77.5.2 {port} </dev/null && echo reached")
         before = ssh("cat /proc/sys/kernel/random/boot_id")
         node.reboot([{"instance_id": a, "generation": 1, "reboots": 1}])
         until(lambda: ssh("cat /proc/sys/kernel/random/boot_id") not in ("", before), 60)
         node.stop([{"instance_id": a, "generation": 1}])
-        until(lambda: seen() == "stopped", 15)
-        assert seen("end") == "asked"
-        ensured = replace(spec, generation=2, fresh=False)
-        assert node.ensure([pack(ensured)])["refused"] == []
-        until(lambda: seen() == "running", 15)
+        until(lambda: site.seen(spec) == "stopped", 15)
+        assert site.seen(spec, "end") == "asked"
+        site.run(replace(spec, generation=2, fresh=False))
         until(lambda: "did-user-data" in ssh("cat /root/proof"), 60)  # the same disk
         ssh("poweroff")
-        until(lambda: seen() == "stopped", 60)
-        assert seen("end") == "guest"
+        until(lambda: site.seen(spec) == "stopped", 60)
+        assert site.seen(spec, "end") == "guest"
         node.absent([{"instance_id": a, "generation": 2}])
-        until(lambda: seen() == "absent", 15)
-        assert list((home / "instances").iterdir()) == []
-    finally:
-        listener.close()
-        with contextlib.suppress(EucaError):
-            driver.stop(Mark("cloud-t", "west/one", a, 99))
-        node.close()
-        driver.close()
-        shutil.rmtree(home)
+        until(lambda: site.seen(spec) == "absent", 15)
+        assert list((site.home / "instances").iterdir()) == []
