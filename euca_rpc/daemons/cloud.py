@@ -3,6 +3,7 @@ core.
 
     clients ─► interfaces (their own ports and threads) ─► core ─► journal ─► writer thread ─► disk
     loop thread: controller.step          carrier threads: cluster controllers          Pyro threads: `euca.cloud`
+    mailer thread: the mails that wait in the store
 
 A commit that failed or is in doubt ends the process at once: what is true is what is on disk, and the
 next start reads it from there.
@@ -15,22 +16,30 @@ import threading
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
+from urllib.parse import urlsplit
 
 import pluggy
 
-from euca_rpc.clock import SECOND
+from euca_rpc.clock import HOUR, MINUTE, SECOND
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import AddressPool
+from euca_rpc.cloud.mail import Service
+from euca_rpc.cloud.nodes import Trust
+from euca_rpc.cloud.office import OfficeSettings
 from euca_rpc.cloud.placement import EnginePlacer
+from euca_rpc.cloud.policies import Policies
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.servant import CloudServant
+from euca_rpc.cloud.sessions import Lives
+from euca_rpc.cloud.signup import Terms
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
 from euca_rpc.config import CLOUD as PORT
 from euca_rpc.config import EC2, ENROL, Config
 from euca_rpc.daemons.frame import CRASHED, Frame, leave
+from euca_rpc.daemons.mailer import Mailer, Server
 from euca_rpc.daemons.trust import AuthorityTrust
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import INTERFACE_PROJECT, InterfaceSpec
@@ -55,6 +64,10 @@ def main(config: Config) -> None:
     start_writer(journal)
     seal = Seal.load(config.seal_key)
     engine = Engine(load(config.cloud.policies), cloud_policy=config.cloud.policy, clock=frame.clock)
+    tokens = Tokens(config.ca)
+    where = (config.advertised, config.port(ENROL))
+    trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)
+    mail = Service()
     settings = Settings(
         authority.cloud_id,
         Blobs(config.images_url, config.ticket_key.read_bytes()),
@@ -62,20 +75,21 @@ def main(config: Config) -> None:
         poll=int(config.cloud.poll_seconds * SECOND),
         silence=int(config.cloud.silence_seconds * SECOND),
         revoked=authority.revoked,
+        office=office_settings(config, trust, engine, mail),
     )
     placer = EnginePlacer(engine, frame.clock)
     controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)
 
-    tokens = Tokens(config.ca)
-    where = (config.advertised, config.port(ENROL))
     enrolment = EnrolServer(authority, tokens, frame.identity, config.listen.address, config.port(ENROL))
-    trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)
     context = Context(controller, trust, seal, engine)
     servant = CloudServant(context, f"{ids.bits(64):016x}", config.defaults.administrator)
 
     frame.renewed.append(enrolment.use)
     enrolment.start()
     frame.offer(servant, config.port(PORT))
+    post = controller.office.reception.post
+    mailer = Mailer(store, journal, post, mail, mail_server(config), frame.clock, authority.cloud_id)
+    mailer.start()
     interfaces = make_interfaces(config, controller.core)
     for interface in interfaces:
         interface.start()
@@ -83,6 +97,7 @@ def main(config: Config) -> None:
     code = frame.run(controller)
     for interface in interfaces:
         interface.stop()
+    mailer.stop()
     if code == 0:
         store.close()
     leave(code)
@@ -106,6 +121,26 @@ def start_writer(journal: Journal) -> None:
                 leave(CRASHED)
 
     threading.Thread(target=write, name="writer", daemon=True).start()
+
+
+def office_settings(config: Config, trust: Trust, policies: Policies, mail: Service) -> OfficeSettings:
+    said = config.sign_up
+    return OfficeSettings(
+        url=config.portal_url,
+        name=urlsplit(config.portal_url).hostname or config.advertised,
+        lives=Lives(int(said.idle_minutes * MINUTE), int(said.session_hours * HOUR)),
+        terms=Terms(
+            int(said.activation_hours * HOUR), int(said.recovery_minutes * MINUTE), said.most_waiting
+        ),
+        mail=mail,
+        trust=trust,
+        policies=policies,
+    )
+
+
+def mail_server(config: Config) -> Server | None:
+    path = config.home / config.mail.password_file
+    return Server(config.mail, lambda: path.read_text().partition("\n")[0]) if config.mail.server else None
 
 
 def make_interfaces(config: Config, core: Core) -> list[Interface]:

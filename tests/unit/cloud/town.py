@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from euca_rpc.clock import SECOND
 from euca_rpc.cloud import pages
 from euca_rpc.shown import LoggedIn, Visitor
 from euca_rpc.types import Profile
@@ -33,7 +34,7 @@ class Town:
 
     @property
     def boss(self):
-        return self.core.sessions.by_token(HERE, self.admin.token).caller
+        return self.admin.present.caller
 
     def open(self) -> Town:
         begun = self.core.sessions.log_in(HERE, "admin", "admin")
@@ -41,6 +42,7 @@ class Town:
         return self
 
     def ask(self, name="ann", password=PASSWORD, profile=ANN, visitor=THERE):
+        self.bench.clock.advance(SECOND)
         before = {a.id for a in self.core.people.requests(self.boss, limit=200).rows}
         self.core.sign_up.apply(visitor, name, password, profile)
         (new,) = [a for a in self.core.people.requests(self.boss, limit=200).rows if a.id not in before]
@@ -48,6 +50,7 @@ class Town:
 
     def approve(self, name="ann", **chosen):
         asked = self.ask(name)
+        self.bench.clock.advance(SECOND)
         return self.core.people.approve(self.boss, asked.id, **chosen)
 
     def activate(self, name="ann", **chosen) -> LoggedIn:
