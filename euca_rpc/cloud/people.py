@@ -206,7 +206,7 @@ class People:
     def set_quota(self, caller: Caller, scope: str, limits: Quota | None) -> QuotaStatus:
         check_administrator(caller)
         view = self._r.journal.view
-        key = scope if scope in ("default/account", "default/user") else self._scope(view, caller, scope)
+        key = self._scope(view, caller, scope)
         if limits is not None:
             check_limits(limits)
             self._r.journal.do(set_quota(caller, replace(limits, id=key)))
@@ -228,6 +228,8 @@ class People:
         if kind == "user" and name == caller.user_name:
             return f"user/{caller.user_id}"
         check_administrator(caller)
+        if scope in ("default/account", "default/user"):
+            return scope
         if kind == "user":
             return f"user/{find_user(view, name).id}"
         if kind != "account":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote
 
 import cherrypy
@@ -24,7 +24,7 @@ from euca_rpc.nouns import Core
 from euca_rpc.shown import Visitor
 
 from . import safety
-from .asked import Answer, Asked, Download, Fields, Ground, Page, Redirect, Refused
+from .asked import Answer, Asked, Download, Fields, Ground, Redirect, Refused
 from .rendering import Renderer
 from .routes import ANYONE, STAFF, Route, find
 from .settings import PortalSettings
@@ -44,7 +44,7 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
         cherrypy.serving.request.handler = handler.answer
 
     cherrypy.config.update({"log.screen": False, "checker.on": False, "engine.autoreload.on": False})
-    made: Callable[..., Iterable[bytes]] = cherrypy.Application(
+    made = cherrypy.Application(
         None,
         "",
         {
@@ -57,7 +57,9 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
             }
         },
     )
-    return made
+    # its log would have whole request lines, and with them the tokens of mailed links
+    made.log.access_log.propagate = False
+    return cast("Callable[..., Iterable[bytes]]", made)
 
 
 class _Handler:
@@ -117,10 +119,8 @@ class _Handler:
         except EucaError as refusal:
             if route.again is None or refusal.kind == "internal":
                 raise
-            again = route.again(replace(asked, trouble=refusal))
-            if isinstance(again, Page):
-                again = replace(again, status=safety.status_of(refusal))
-            return self._told(again, asked, jar)
+            asked = replace(asked, trouble=refusal)
+            return self._told(replace(route.again(asked), status=safety.status_of(refusal)), asked, jar)
 
     def _asked(self, route: Route, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
         request = cherrypy.serving.request
@@ -200,6 +200,8 @@ class _Handler:
         response.status = safety.status_of(error)
         if isinstance(error, Refused):
             response.headers.update(dict(error.headers))
+        if "retry_after" in error.facts:
+            response.headers["Retry-After"] = str(error.facts["retry_after"])
         response.headers["Content-Type"] = "text/html; charset=utf-8"
         return self.renderer.error(error.sentence, safety.status_of(error), id)
 

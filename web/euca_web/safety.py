@@ -22,7 +22,7 @@ from .settings import PortalSettings
 SESSION, DEVICE, VISIT, SAID = "__Host-euca", "__Host-euca-device", "__Host-euca-visit", "__Host-euca-said"
 DEVICE_DAYS = 365
 COOKIE = {"path": "/", "secure": True, "httponly": True, "samesite": "Lax"}
-_SECRET = re.compile(r"[A-Za-z0-9._~=+/-]{8,400}")
+_SECRET = re.compile(r"[A-Za-z0-9._~=+/-]{8,800}")
 # Nothing but our own files; `data:` are the arrows of Pico's form controls.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -53,10 +53,10 @@ def log_in(asked: Asked) -> Answer:
     )
     if made.present.first_steps:
         return Redirect("/first-steps", logged_in=made)
-    said = "Your account is active now. Welcome." if form.line("activation") else ""
+    said = ["Your account is active now. Welcome."] if form.line("activation") else []
     if made.present.failures:
-        said = f"{made.present.failures} failed log-ins under your name since you were here last."
-    return Redirect(next_page(form.text("next"), is_page), said, made)
+        said.append(f"{made.present.failures} log-ins under your name failed since you were here last.")
+    return Redirect(next_page(form.text("next"), is_page), " ".join(said), made)
 
 
 def log_out(asked: Asked) -> Answer:
