@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from euca_rpc.errors import EucaError
+from euca_rpc.host.init import LOG_LIMIT
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.host.settings import CONSOLE_BACKUPS, CONSOLE_BYTES
 from euca_rpc.images.test_image import READY, TestImage
@@ -144,7 +145,9 @@ def test_a_guest_survives_libvirtd_and_ends_with_its_host(
     eventually(lambda: check(processes(str(host.directory), "qemu-system") == []), within=5)
 
 
-def test_another_process_may_take_over_and_commands_come_back(host: LibvirtHost) -> None:
+def test_another_process_may_take_over_commands_come_back_and_logs_are_bounded(
+    host: LibvirtHost, tmp_path: Path
+) -> None:
     host.start()
     host.wait_ready()
     eventually(lambda: check(child(host, "sleep") > 0), within=5)
@@ -154,6 +157,23 @@ def test_another_process_may_take_over_and_commands_come_back(host: LibvirtHost)
 
     time.sleep(1.5)  # the other one fails at once, each time: 0.1, 0.2, 0.4, 0.8 s between its starts
     assert 3 <= len((host.directory / "starts").read_text().split()) <= 6
+
+    # what its daemons say does not fill the host: set aside when it is long, and they write on at the new beginning
+    log, aside = host.directory / "log" / "libvirtd.log", host.directory / "log" / "libvirtd.log.1"
+    for filler in (b"a", b"b"):
+        with log.open("ab") as file:
+            file.write(filler * (LOG_LIMIT + 1))
+        os.kill(child(host, "sleep"), signal.SIGKILL)  # init looks when a child dies, or after a minute
+        eventually(lambda: check(log.stat().st_size < LOG_LIMIT), within=10)
+        assert aside.read_bytes().endswith(filler * LOG_LIMIT)
+        wrong = tmp_path / "wrong.xml"
+        wrong.write_text(f"<nonsense-{filler.decode()}/>")  # of which libvirtd complains in its log
+        command = ["virsh", "-q", "-c", host.uri, "create", str(wrong)]
+        assert subprocess.run(command, capture_output=True).returncode
+        eventually(lambda told=b"nonsense-" + filler: check(told in log.read_bytes()), within=5)
+        assert b"\0" not in log.read_bytes()
+    assert sorted(path.name for path in log.parent.glob("libvirtd.log*")) == [log.name, aside.name]
+    assert b"aaa" not in aside.read_bytes(), "one is kept"
 
     same = LibvirtHost(host.directory, host.name)
     assert same.init_pid == host.init_pid
