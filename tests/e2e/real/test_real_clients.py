@@ -87,6 +87,11 @@ class Story:
         raise AssertionError("it was not refused")
 
 
+def host_name(shown: Any) -> str:
+    """As a machine is told to call itself."""
+    return f"ip-{shown.private.replace('.', '-')}"
+
+
 # ------------------------------------------------------------------------------------------------- the twelve steps
 def zones(it: Story) -> None:
     assert it.client.zones() == list(it.real.zones)
@@ -115,7 +120,7 @@ def describe_and_ssh(it: Story) -> None:
     assert shown == adapters.Shown("running", shown.address, shown.private, it.name, it.zone, "m1.small")
     it.guest = real_cloud.Guest(it.id, shown.address, shown.private, it.key, it.zone)
     it.guest.up()
-    assert it.guest.run("uname -s; hostname") == f"Linux\nip-{shown.private.replace('.', '-')}"
+    assert it.guest.run("uname -s; hostname") == f"Linux\n{host_name(shown)}"
 
 
 def console(it: Story) -> None:
@@ -187,6 +192,24 @@ def stop_and_start(it: Story) -> None:
     assert it.guest.again(before).written == WRITTEN
 
 
+def an_image_of_it_and_a_machine_of_that(it: Story) -> None:
+    before = it.guest.up()
+    image = it.client.create_image(it.id, "made by zeep")
+    eventually("the image is there", lambda: it.client.image_state(image) == "available", 120.0)
+    second = it.client.run(image, it.name, it.zone)
+    try:
+        eventually("running", lambda: it.client.describe(second).state == "running", 60.0)
+        shown = it.client.describe(second)
+        guest = real_cloud.Guest(second, shown.address, shown.private, it.key, it.zone)
+        assert guest.up().written == WRITTEN
+        assert guest.run("hostname") == host_name(shown)
+        assert it.guest.up().boot_id == before.boot_id, "the first one went on"
+    finally:
+        it.client.terminate(second)
+        eventually("terminated", lambda: it.client.describe(second).state == "terminated", 30.0)
+    it.client.deregister(image)
+
+
 OF_THE_DISK = (
     key_pair,
     run,
@@ -194,6 +217,7 @@ OF_THE_DISK = (
     describe_and_ssh,
     write,
     stop_and_start,
+    an_image_of_it_and_a_machine_of_that,
     the_end,
 )
 
@@ -226,8 +250,10 @@ def told(real: Any) -> Iterator[dict[str, Future[None]]]:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_story_of_twelve_steps_with(told: dict[str, Future[None]], name: str) -> None:
-    told[name].result(timeout=240)
+    told[name].result(timeout=280)
 
 
-def test_what_ssh_wrote_survives_stop_and_start(told: dict[str, Future[None]]) -> None:
-    told[DISK].result(timeout=240)
+def test_what_ssh_wrote_survives_stop_and_start_and_is_in_an_image_of_the_machine(
+    told: dict[str, Future[None]],
+) -> None:
+    told[DISK].result(timeout=280)

@@ -83,6 +83,36 @@ def test_stop_and_start_keep_the_disk_and_the_addresses(real: Any, two: list[Any
     assert real.booted(guest.id) == 2
 
 
+def available(real: Any, image: str) -> bool:
+    (row,) = real.client().describe_images(ImageIds=[image])["Images"]
+    assert row["State"] != "failed", row["StateReason"]
+    return bool(row["State"] == "available")
+
+
+def test_a_machine_started_from_an_image_of_a_running_one_has_its_files(real: Any, two: list[Any]) -> None:
+    """In the other zone, so that what it starts from went through the image store."""
+    guest, ec2 = two[0], real.client()
+    before = guest.up()
+    image = ec2.create_image(InstanceId=guest.id, Name="of a running one")["ImageId"]
+    guest.write("later")  # the copy is of one moment: it has the one or the other, and a whole file system
+    eventually("the image is available", lambda: available(real, image), 60.0)
+    place = {"AvailabilityZone": "zone-b"}
+    started = ec2.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, InstanceType="m1.small", KeyName="real", Placement=place
+    )
+    made = real.guest(started["Instances"][0]["InstanceId"])
+    try:
+        assert made.up().written in (f"of {guest.id}", "later")
+        assert made.run("hostname") == f"ip-{made.private.replace('.', '-')}"
+        assert guest.life().boot_id == before.boot_id, "it ran on"
+        left = sorted(path.name for path in real.home.glob(f"nodes/*/captures/{image}/*"))
+        assert left == ["capture.json"], "the copy is not kept on the node"
+    finally:
+        guest.write(f"of {guest.id}")
+        real.terminate_guests([made])
+        ec2.deregister_image(ImageId=image)
+
+
 def test_power_off_from_inside_follows_the_shutdown_behavior(real: Any, two: list[Any]) -> None:
     for guest in two:
         guest.run("(sleep 1; poweroff) > /dev/null 2>&1 &")
@@ -94,6 +124,14 @@ def test_power_off_from_inside_follows_the_shutdown_behavior(real: Any, two: lis
     assert not {ends.id, stays.id} & set(real.qemus())
     eventually("nothing of the terminated one is left", lambda: not real.traces(ends.id), 10.0)
     assert real.traces(stays.id)
+
+
+def test_an_image_of_a_stopped_machine(real: Any, two: list[Any]) -> None:
+    ec2 = real.client()
+    image = ec2.create_image(InstanceId=two[1].id, Name="of a stopped one")["ImageId"]
+    eventually("the image is available", lambda: available(real, image), 60.0)
+    assert real.states(two[1].id) == {two[1].id: "stopped"}
+    ec2.deregister_image(ImageId=image)
 
 
 def test_terminate_removes_disk_and_domain(real: Any, two: list[Any]) -> None:

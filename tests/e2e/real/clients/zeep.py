@@ -117,7 +117,7 @@ class Zeep2008December(Zeep):
 
 
 class Zeep2010(Zeep):
-    """The last description: machines that stop and start."""
+    """The last description: machines that stop and start, images made from them."""
 
     version = "2010-08-31"
 
@@ -126,6 +126,16 @@ class Zeep2010(Zeep):
 
     def start(self, id: str) -> None:
         self._ask("StartInstances", instancesSet=named(id))
+
+    def create_image(self, id: str, name: str) -> str:
+        return str(self._ask("CreateImage", instanceId=id, name=name).imageId)
+
+    def image_state(self, id: str) -> str:
+        answer = self._ask("DescribeImages", imagesSet={"item": [{"imageId": id}]})
+        return str(items(answer, "imagesSet")[0].imageState)
+
+    def deregister(self, id: str) -> None:
+        self._ask("DeregisterImage", imageId=id)
 
 
 class Signing(letters.Signing):  # type: ignore[misc]
