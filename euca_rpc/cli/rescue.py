@@ -10,7 +10,7 @@ import click
 from euca_rpc.cli.frame import Command, Invocation, invocation
 from euca_rpc.cli.init import the_authority
 from euca_rpc.clock import SystemClock, moment
-from euca_rpc.config import PORTAL, Config
+from euca_rpc.config import Config
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds
 from euca_rpc.wire.contracts import ADMIN
@@ -50,13 +50,12 @@ def rescue(one: Invocation, user: str) -> None:
     made = offline.rescue(
         config.database, SystemClock(), SystemIds(), user, lambda: new_certificate(config, name)
     )
-    portal = f"https://{config.advertised}:{config.port(PORTAL)}"
     facts = {"user": user, "certificate": str(config.identity(ADMIN))}
     if made.code:
-        facts |= {"portal": f"{portal}/login", "one_time_code": made.code}
+        facts |= {"portal": f"{config.portal_url}/login", "one_time_code": made.code}
     else:
         facts |= {
-            "portal": f"{portal}/password?token={made.token}",
+            "portal": f"{config.portal_url}/password?token={made.token}",
             "until": moment(made.token_ends),
         }
     one.output.facts(facts)

@@ -14,6 +14,7 @@ ID = r"^[a-z]{1,3}-[0-9A-Fa-f]{8}$"
 Word = Annotated[str, Rule(least=1, most=255)]
 Moment = Annotated[str, Rule(format="date-time", example="2026-11-22T10:31:05.123Z")]
 MachineState = Literal["pending", "running", "shutting-down", "terminated", "stopping", "stopped"]
+ImageState = Literal["pending", "available", "failed"]
 Behavior = Literal["terminate", "stop"]
 ServiceClass = Literal["regular", "best_effort"]
 _DEFAULT = LaunchRequest("")
@@ -76,6 +77,14 @@ class NewImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageOfInstance:
+    """A machine's root disk as it is at one moment, running or stopped, becomes an image."""
+
+    name: Annotated[str, Rule(least=1, most=128)]
+    description: Annotated[str, Rule(most=255)] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Permissions:
     """Who may launch an image besides its owner."""
 
@@ -134,6 +143,7 @@ class ImageFilter(Paged):
 
     kind: Annotated[tuple[Literal["machine", "kernel", "ramdisk"], ...], Rule(most=20)] = ()
     architecture: Annotated[tuple[Word, ...], Rule(most=20)] = ()
+    state: Annotated[tuple[ImageState, ...], Rule(most=20)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +190,21 @@ class Type:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why it is in its state."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     id: str
     kind: Literal["machine", "kernel", "ramdisk"]
+    state: ImageState
+    reason: Reason | None
     name: str
+    description: str
     account_id: str
     architecture: str
     kernel_id: str | None
@@ -238,14 +259,6 @@ class MadeKey:
     fingerprint: str
     public_key: str
     private_key: Annotated[str | None, Rule("PEM; null if the public half was given.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why the instance is in its state."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

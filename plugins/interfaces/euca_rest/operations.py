@@ -97,7 +97,9 @@ def images(asked: Asked) -> b.Images:
         (
             it
             for it in asked.core.images.describe(asked.by)
-            if _among(it.kind, query.kind) and _among(it.architecture, query.architecture)
+            if _among(it.kind, query.kind)
+            and _among(it.architecture, query.architecture)
+            and _among(it.state, query.state)
         ),
         key=lambda it: it.id,
     )
@@ -122,6 +124,12 @@ def register_image(asked: Asked) -> b.Image:
             body.architecture,
         )
     )
+
+
+def image_of_instance(asked: Asked) -> b.Image:
+    body: b.ImageOfInstance = asked.body
+    id = _id(asked.path["id"], INSTANCE)
+    return show.image(asked.core.images.create(asked.by, id, body.name, body.description))
 
 
 def deregister_image(asked: Asked) -> None:

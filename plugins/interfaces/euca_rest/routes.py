@@ -40,7 +40,7 @@ _NO_IMAGE = ("image_not_found",)
 _TAGGED = ("instance_not_found", "image_not_found", "key_not_found", "tag_limit")
 _LAUNCH = (
     *("image_not_found", "key_not_found", "zone_not_found", "type_not_found", "token_mismatch", "tag_limit"),
-    *("capacity_exhausted", "quota_exceeded", "policy_refused", "policy_failed"),
+    *("image_unavailable", "capacity_exhausted", "quota_exceeded", "policy_refused", "policy_failed"),
 )
 
 ROUTES: tuple[Route, ...] = (
@@ -217,6 +217,13 @@ ROUTES: tuple[Route, ...] = (
         ),
         status=202,
         refusals=(*_NO_INSTANCE, "state_conflict", "capacity_exhausted", "quota_exceeded"),
+    ),
+    Route(
+        *("POST", "/v1/instances/{id}/image", "createImage", "Make an image of its disk; it comes later."),
+        *(do.image_of_instance, b.Image),
+        status=202,
+        body=b.ImageOfInstance,
+        refusals=(*_NO_INSTANCE, *_NO_IMAGE, "state_conflict", "name_duplicate"),
     ),
     Route(
         *("GET", "/v1/instances/{id}/console", "getConsole", "Its serial console.", do.console, b.Console),

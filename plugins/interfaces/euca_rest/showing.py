@@ -22,7 +22,10 @@ def image(it: types.Image) -> b.Image:
     return b.Image(
         it.id,
         it.kind,  # type: ignore[arg-type]
+        it.state,  # type: ignore[arg-type]
+        b.Reason(it.reason_code or it.state, it.reason) if it.reason else None,
         it.name,
+        it.description,
         it.account_id,
         it.architecture,
         it.kernel_id,

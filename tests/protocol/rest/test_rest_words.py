@@ -103,6 +103,33 @@ def test_permissions_are_the_owners_and_replace_what_was(scene: Any) -> None:
     scene.ask("DELETE", f"/v1/images/{image}", by="ann")
 
 
+def test_an_image_is_made_of_a_machine_and_shown_until_it_is_there(make_scene: Any) -> None:
+    scene = make_scene()
+    (id,) = scene.launch()
+    ask = lambda by="ann", **given: scene.ask("POST", f"/v1/instances/{id}/image", given, by)
+    scene.settle()
+    assert refused(ask(by="bob", name="x")) == (404, "instance_not_found")
+    assert refused(ask(name="")) == (400, "parameter_invalid")
+    made = ask(name="kept", description="as it was")
+    assert made.status == 202, made.raw
+    assert (made.json["state"], made.json["name"], made.json["description"]) == (
+        "pending",
+        "kept",
+        "as it was",
+    )
+    assert id in made.json["reason"]["text"]
+    image = made.json["id"]
+    listed = lambda state: [
+        row["id"] for row in scene.ask("GET", f"/v1/images?state={state}", by="ann").json["items"]
+    ]
+    assert (listed("pending"), listed("available")) == ([image], [scene.image])
+    assert refused(ask(name="kept")) == (409, "name_duplicate")
+    early = scene.ask("POST", "/v1/instances", {"image_id": image}, "ann")
+    assert refused(early) == (409, "image_unavailable")
+    assert scene.ask("DELETE", f"/v1/images/{image}", by="ann").status == 204
+    assert listed("pending") == []
+
+
 # ------------------------------------------------------------------------------------------------------- tags
 def test_tags_are_put_listed_and_taken_off(make_scene: Any) -> None:
     scene = make_scene()
