@@ -102,7 +102,7 @@ def _upload(
     while True:
         try:
             with _Connection(base_url, context, check_server) as server:
-                server.request("HEAD", f"/uploads/{name}", headers=ticket)
+                server.request("GET", f"/uploads/{name}", headers=ticket)  # a HEAD's refusal has no words
                 begin = int(_answer(server)[0].headers.get("Euca-Offset", "0"))
         except OSError as error:
             raise _lost(base_url, error) from error

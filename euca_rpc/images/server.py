@@ -3,7 +3,7 @@
     GET, HEAD /blobs/SHA256    a node, with a fetch ticket for this blob and its own certificate's name; ranges
     PUT       /blobs?format=&kind=&architecture=     an administrator, or a node with a store ticket for the one image that
                                it makes; answers with a receipt
-    HEAD      /uploads/NAME    the same: how much of an interrupted upload is here (Euca-Offset)
+    GET, HEAD /uploads/NAME    the same: how much of an interrupted upload is here (Euca-Offset)
     DELETE    /blobs/SHA256    an administrator, with a forget ticket
     GET       /hello           any role
 
@@ -143,7 +143,7 @@ class ImageServer:
                 return self._get(environ, respond, sha256)
             case ["PUT", "blobs"]:
                 return self._put(environ, respond)
-            case ["HEAD", "uploads", name]:
+            case ["GET" | "HEAD", "uploads", name]:
                 self._uploader(environ, name)
                 respond("200 OK", [("Euca-Offset", str(self._blobs.offset(name))), ("Content-Length", "0")])
                 return []

@@ -30,7 +30,7 @@ from euca_rpc.images.blobs import Blobs
 from euca_rpc.images.cache import ImageCache
 from euca_rpc.images.qcow2 import Limits
 from euca_rpc.images.server import ImageServer
-from euca_rpc.machines import BlobRef
+from euca_rpc.machines import BlobRef, CaptureOrder
 from euca_rpc.wire.pki import Authority, Identity, PeerName, read_certificate
 from euca_rpc.wire.tls import Contexts
 
@@ -178,7 +178,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from euca_rpc.images.client import download
-from euca_rpc.machines import BlobRef
+from euca_rpc.machines import BlobRef, CaptureOrder
 from euca_rpc.wire.pki import Identity
 from euca_rpc.wire.tls import Contexts
 identity, to, *ref = sys.argv[1:]
@@ -268,6 +268,89 @@ def test_delete_needs_a_forget_ticket(world: World) -> None:
         world.blobs.path(sha256)
 
 
+# ------------------------------------------------------------------------------------------ what a node may store
+def order(world: World, node: str = "node/open/host1", lasts: int = HOUR, **changes: Any) -> CaptureOrder:
+    facts: dict[str, Any] = {"image_id": "emi-0000000a", "node": node, "architecture": "x86_64"}
+    facts |= {"most_bytes": 4 << 20, **changes}
+    ticket = tickets.issue(KEY, tickets.STORE, facts, CLOCK.wall() + lasts)
+    return CaptureOrder("emi-0000000a", "i-0000000a", 1, "x86_64", 4 << 20, world.url, ticket)
+
+
+def copied(folder: Path, seed: int, size: int = 2 << 20) -> Path:
+    path = folder / "copy"
+    path.write_bytes(random.Random(seed).randbytes(size))
+    return path
+
+
+def test_a_node_stores_the_one_image_that_its_ticket_names(world: World, tmp_path: Path) -> None:
+    copy = copied(tmp_path, 71)
+    sha256 = hashlib.sha256(copy.read_bytes()).hexdigest()
+    node = world.contexts(NODE1).client
+    for _ in range(2):  # the answer may have been lost
+        facts = tickets.check(
+            KEY, client.store(order(world), copy, "raw", node), tickets.RECEIPT, CLOCK.wall() + 20 * HOUR
+        )
+        assert facts == {
+            "sha256": sha256,
+            "bytes": 2 << 20,
+            "virtual_bytes": 2 << 20,
+            "format": "raw",
+            "kind": "machine",
+            "architecture": "x86_64",
+            "image_id": "emi-0000000a",
+        }
+    assert world.blobs.path(sha256).read_bytes() == copy.read_bytes()
+
+
+def test_what_a_ticket_does_not_name_a_node_cannot_store(world: World, tmp_path: Path) -> None:
+    copy = copied(tmp_path, 72)
+    node = world.contexts(NODE1).client
+
+    def refused(given: CaptureOrder, file: Path = copy, format: str = "raw") -> str:
+        with pytest.raises(EucaError) as caught:
+            client.store(given, file, format, node)
+        return f"{caught.value.symbol}: {caught.value.sentence}"
+
+    assert "denied: A ticket for 'store'" in refused(replace(order(world), ticket=""))
+    assert "for another node" in refused(order(world, node="node/open/host2"))
+    assert "it ended at" in refused(order(world, lasts=-SECOND))
+    assert "it is one for 'fetch'" in refused(replace(order(world), ticket=world.ticket()))
+    assert "for uploads of emi-0000000b" in refused(order(world, image_id="emi-0000000b"))
+    assert "machine image of aarch64" in refused(order(world, architecture="aarch64"))
+    assert "its ticket allows 1048576" in refused(order(world, most_bytes=1 << 20))
+    assert refused(order(world), format="qcow2").startswith("image_refused")  # inspected like any other
+    copy.write_bytes(b"QFI\xfb".ljust(1 << 20, b"\0"))
+    assert "begins like qcow2" in refused(order(world))
+    words = {"Euca_Ticket": order(world).ticket, "Euca_Upload": "emi-0000000a-1"}
+    kernel = "/blobs?format=raw&kind=kernel&architecture=x86_64"
+    assert world.ask(NODE1, "PUT", kernel, b"x", **words)[0] == 403
+    for name in ("once", "emi-0000000b-1", "emi-0000000a"):
+        assert world.ask(NODE1, "HEAD", f"/uploads/{name}", **words)[0] == 403
+    assert not [path for path in world.blobs.incoming.iterdir() if path.name.startswith("emi-")]
+
+
+def test_a_nodes_upload_that_broke_off_is_resumed_and_another_copy_is_another_upload(
+    world: World, tmp_path: Path
+) -> None:
+    copy = copied(tmp_path, 73)
+    content = copy.read_bytes()
+    name = f"emi-0000000a-{hashlib.sha256(content).hexdigest()[:32]}"
+    (world.blobs.incoming / f"{name}.part").write_bytes(content[: 1 << 20])
+    (world.blobs.incoming / "emi-0000000a-other.part").write_bytes(b"of another copy")
+    sent: list[int] = []
+    real = client._chunks
+
+    def counted(path: Path, begin: int, size: int, progress: Any) -> Any:
+        sent.append(size - begin)
+        return real(path, begin, size, progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "_chunks", counted)
+        client.store(order(world), copy, "raw", world.contexts(NODE1).client)
+    assert sent == [1 << 20]
+    (world.blobs.incoming / "emi-0000000a-other.part").unlink()
+
+
 # ------------------------------------------------------------------------------------------------------- refusals
 def test_a_fetch_is_for_the_node_the_ticket_names_and_nobody_else(world: World) -> None:
     def refused(who: PeerName, ticket: str, sha256: str = SHA256) -> str:
@@ -292,7 +375,8 @@ def test_only_an_administrator_uploads(world: World) -> None:
     for who in (NODE1, PeerName("cloud"), PeerName("cluster", "open")):
         status, _, body = world.ask(who, "PUT", path, b"\0" * 512)
         assert status == 403
-        assert "for the role admin" in json.loads(body)["sentence"]
+        wanted = "A ticket for 'store' is needed" if who is NODE1 else "for the role admin"
+        assert wanted in json.loads(body)["sentence"]
     assert list(world.blobs.incoming.iterdir()) == []
 
 
