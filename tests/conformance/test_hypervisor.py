@@ -21,8 +21,9 @@ import pytest
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.images.test_image import TestImage
-from euca_rpc.node.hypervisor import DomainPlan, Hypervisor, Mark, NetworkPlan
-from euca_rpc.node.machine import CMDLINE
+from euca_rpc.node import root_disk
+from euca_rpc.node.hypervisor import Disk, DomainPlan, Hypervisor, Mark, NetworkPlan
+from euca_rpc.node.machine import CMDLINE, Superseded
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
 from euca_rpc.types import End, Size
 
@@ -210,6 +211,56 @@ def test_an_ended_domain_says_why_and_is_not_started_again(rig: Rig) -> None:
         rig.driver.start(rig.plan(a, 1))
     rig.driver.start(rig.plan(a, 2))
     assert mine(rig, a) == [(2, True, "")]
+
+
+def with_disks(rig: Rig, plan: DomainPlan) -> DomainPlan:
+    """The root disk over a base, and another disk that is no part of a copy."""
+    if rig.driver.facts().hypervisor != "qemu":
+        return plan
+    base, root, other = (rig.folder / name for name in ("base", "disk.qcow2", "other.qcow2"))
+    base.write_bytes(b"below".ljust(1 << 20, b"\0"))
+    root_disk.overlay(base, "raw", root, 16 << 20)
+    with root_disk.raw_view(root) as disk:
+        os.pwrite(disk, b"above", 8 << 20)
+    root_disk.overlay(base, "raw", other, 32 << 20)
+    return replace(plan, disks=(Disk(root, "qcow2", "root"), Disk(other, "qcow2", "other")))
+
+
+def test_a_running_machines_disk_is_copied_while_it_runs_on(rig: Rig) -> None:
+    a, copy, wanted = new(rig), rig.folder / "copy", lambda: True
+    plan = with_disks(rig, rig.plan(a, 1))
+    with pytest.raises(EucaError, match="does not run"):
+        rig.driver.copy_root(plan.mark, copy, wanted)
+    rig.driver.start(plan)
+    with pytest.raises(EucaError, match="It was not touched"):
+        rig.driver.copy_root(replace(plan.mark, node_id="west/two"), copy, wanted)
+    assert not copy.exists()
+    for _ in range(2):
+        rig.driver.copy_root(plan.mark, copy, wanted)
+        if plan.disks:
+            (rig.folder / "base").rename(rig.folder / "away")  # the copy stands alone
+            with root_disk.raw_view(copy) as disk:
+                assert (os.pread(disk, 5, 0), os.pread(disk, 5, 8 << 20)) == (b"below", b"above")
+                assert os.fstat(disk).st_size == 16 << 20
+            (rig.folder / "away").rename(rig.folder / "base")
+        else:
+            assert a.encode() in copy.read_bytes()
+        copy.unlink()
+    assert mine(rig, a) == [(1, True, "")]
+
+
+def test_a_copy_that_nobody_wants_any_more_is_ended(rig: Rig) -> None:
+    if rig.driver.facts().hypervisor == "test":
+        pytest.skip("libvirt's test driver copies nothing, so nothing can be ended")
+    a, copy = new(rig), rig.folder / "copy"
+    plan = with_disks(rig, rig.plan(a, 1))
+    rig.driver.start(plan)
+    with pytest.raises(Superseded):
+        rig.driver.copy_root(plan.mark, copy, lambda: False)
+    copy.unlink(missing_ok=True)
+    rig.driver.copy_root(plan.mark, copy, lambda: True)  # nothing is left in its way
+    assert copy.exists()
+    rig.driver.stop(plan.mark)
 
 
 def test_many_machines(rig: Rig) -> None:
