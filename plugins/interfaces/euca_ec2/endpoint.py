@@ -22,7 +22,7 @@ from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 
-from . import soap, sts, wssecurity
+from . import sigv1, soap, sts, wssecurity
 from .errors import code_of, sentence_of
 from .operations import ACTIONS, REFUSED, Action
 from .operations.asked import Asked, Ground
@@ -119,6 +119,8 @@ class Endpoint:
             )
         action = _action(name, version)
         trail.action = name
+        if verified.scheme == "1":
+            sigv1.check(parameters, action.request)
         message = parser(action.request)(parameters)  # type: ignore[arg-type]
         caller = replace(verified.caller, origin="ec2", request_id=id)
         asked = Asked(self.ground, caller, version, _endpoint_url(request), verified.signature)

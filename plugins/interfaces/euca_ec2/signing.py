@@ -8,7 +8,7 @@ and the parameters, and only those are executed.  Rules that hold for every vers
 * a moment that cannot be read is a refusal, never "now".
 
 Version 1 has no separators between names and values, so that somebody who saw one request can make another that
-means something else: off unless the settings say otherwise, and logged each time.
+means something else: off unless the settings say otherwise, logged each time, and looked at once more in `sigv1`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ SKEW: Micros = 15 * MINUTE
 NOT_VALIDATED = (
     "The access credentials of this request could not be validated: check the access key and the secret key."
 )
+_DIGESTS = {"HmacSHA256": "sha256", "HmacSHA1": "sha1"}  # of version 2
 _STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:Z|\+00:00)")
 _NOBODY = "no such key: this secret only makes an unknown key cost as much as a known one"
 
@@ -91,7 +92,7 @@ def _verify_v4(request: Request, given: dict[str, str], lookup: Lookup, now: Mic
 
 def _verify_v2(request: Request, given: dict[str, str], lookup: Lookup, now: Micros) -> Verified:
     method = given.get("SignatureMethod", "")
-    digest = {"HmacSHA256": "sha256", "HmacSHA1": "sha1"}.get(method)
+    digest = _DIGESTS.get(method)
     if digest is None:
         raise _unvalidated(f"signature method {method[:40]!r}")
     signature, access_key = _signature(given), given["AWSAccessKeyId"]
