@@ -151,6 +151,12 @@ class Instances(Protocol):
         instance_not_found, nothing else."""
         ...
 
+    def page(
+        self, caller: Caller, search: str = "", state: str = "", after: str = "", limit: int = 50
+    ) -> Page[InstanceStatus]:
+        """The newest first, of those that `describe` answers.  ``search``: ids, node, addresses, VM type, image, user."""
+        ...
+
     def terminate(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
         """All or none.  Terminating a terminated one again is no error."""
         ...

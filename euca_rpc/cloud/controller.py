@@ -92,7 +92,7 @@ class CloudController:
         self.clock_trouble = ""
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
-        self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool)
+        self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool, store)
         self.office = office = open_office(
             settings.office, store, journal, clock, ids, seal, lambda: self.wake()
         )

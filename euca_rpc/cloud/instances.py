@@ -14,16 +14,17 @@ from typing import Any, Protocol
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import Clock, Micros
-from euca_rpc.cloud import attributes, launch, lifecycle
+from euca_rpc.cloud import attributes, launch, lifecycle, pages
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.consoles import Consoles
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
+from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.policy.values import Launch, LaunchClass, Placement
-from euca_rpc.shown import Console, InstanceStatus, Launched, Transition
+from euca_rpc.shown import Console, InstanceStatus, Launched, Page, Transition
 from euca_rpc.types import Caller, Event, Instance, Intent, LaunchRequest, Reservation
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
@@ -45,8 +46,9 @@ class Instances:
         carrier: Carrier,
         placer: Placer,
         pool: launch.AddressPool,
+        store: Store,
     ) -> None:
-        self._journal, self._clock, self._ids = journal, clock, ids
+        self._journal, self._clock, self._ids, self._store = journal, clock, ids, store
         self._carrier, self._placer, self._pool = carrier, placer, pool
         self.consoles = Consoles()
 
@@ -120,6 +122,25 @@ class Instances:
                     )
             if members:
                 yield reservation, tuple(members)
+
+    def page(
+        self, caller: Caller, search: str = "", state: str = "", after: str = "", limit: int = 50
+    ) -> Page[InstanceStatus]:
+        view = self._journal.view
+        rows = pages.instances(
+            self._store,
+            ended_since=self._clock.now() - lifecycle.VISIBLE_AFTER_END,
+            account_id="" if caller.is_admin else caller.account_id,
+            search=search,
+            users=[id for name, id in view.user_names.items() if search in name] if search else (),
+            state=state,
+            after=after,
+            limit=pages.size_of(limit) + 1,
+        )
+        more = len(rows) > limit
+        rows = rows[:limit]
+        cursor = pages.cursor(rows[-1].launched_at, rows[-1].id) if more else ""
+        return Page(tuple(status(view, row) for row in rows), cursor)
 
     def console(self, caller: Caller, id: str) -> Future[Console]:
         view = self._journal.view
