@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from euca_rpc.clock import HOUR, SECOND, Micros
-from euca_rpc.cloud import accounts, nodes
+from euca_rpc.cloud import accounts, nodes, zones
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings
 from euca_rpc.cloud.journal import Journal
@@ -112,6 +112,8 @@ class Experiment:
         for place, (size, name) in enumerate(self._types.items()):
             rows.append(VmType(name, *size.parts(), place))
         journal.do(lambda view, now: Outcome(tuple(map(Put, rows))))
+        for zone in sorted({id.partition("/")[0] for id in self.plan.site.hosts}):
+            journal.do(zones.add("lab", zone))
         for id in self.plan.site.hosts:
             journal.do(nodes.add("lab", *id.split("/")))
         projects: dict[str, str] = {}  # as the source calls it → account number
