@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = ("README.md", "docs/tutorial.md", "docs/users-guide.md", "docs/administrators-guide.md")
+GUIDES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/users-guide.md",
+    "docs/administrators-guide.md",
+    "docs/simulate.md",
+)
 _FENCE = re.compile(r"^ *```([^\n`]*)\n(.*?)^ *```\s*$", re.MULTILINE | re.DOTALL)
 
 
