@@ -40,8 +40,9 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
     handler = _Handler(core, settings)
 
     def dispatch(_path: str) -> None:
-        cherrypy.serving.request.config = cherrypy.config.copy()
-        cherrypy.serving.request.handler = handler.answer
+        request = cherrypy.serving.request
+        request.config = {**cherrypy.config, **made.config["/"]}
+        request.handler = handler.answer
 
     cherrypy.config.update({"log.screen": False, "checker.on": False, "engine.autoreload.on": False})
     made = cherrypy.Application(
@@ -68,7 +69,7 @@ class _Handler:
         self.ground = Ground(core, settings)
         self.renderer = Renderer(core, settings)
         self.hosts = safety.allowed_hosts(settings)
-        self.headers = safety.headers(settings)
+        self.headers = [*safety.headers(settings), ("Server", "euca")]
 
     # ------------------------------------------------------------------------------------------ one request
     def answer(self) -> bytes:
@@ -120,6 +121,7 @@ class _Handler:
             if route.again is None or refusal.kind == "internal":
                 raise
             asked = replace(asked, trouble=refusal)
+            self._come_back(refusal)
             return self._told(replace(route.again(asked), status=safety.status_of(refusal)), asked, jar)
 
     def _asked(self, route: Route, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
@@ -137,7 +139,7 @@ class _Handler:
             who,
             path,
             request.path_info + (f"?{query}" if query else ""),
-            _once(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)),
+            _once(_query(query)),
             _once(_form(request.body.params)) if request.method == "POST" else Fields({}),
         )
 
@@ -200,10 +202,13 @@ class _Handler:
         response.status = safety.status_of(error)
         if isinstance(error, Refused):
             response.headers.update(dict(error.headers))
-        if "retry_after" in error.facts:
-            response.headers["Retry-After"] = str(error.facts["retry_after"])
+        self._come_back(error)
         response.headers["Content-Type"] = "text/html; charset=utf-8"
         return self.renderer.error(error.sentence, safety.status_of(error), id)
+
+    def _come_back(self, refusal: EucaError) -> None:
+        if "retry_after" in refusal.facts:
+            cherrypy.serving.response.headers["Retry-After"] = str(refusal.facts["retry_after"])
 
     def _common(self, id: str) -> None:
         response = cherrypy.serving.response
@@ -224,7 +229,7 @@ class _Handler:
     def _static(self, name: str) -> bytes:
         file = files().get(name)
         if file is None:
-            raise EucaError("action_unknown", "There is no such file.")
+            raise Refused(404, "action_unknown", "There is no such file.")
         response = cherrypy.serving.response
         for header, value in self.headers:
             response.headers[header] = value
@@ -244,6 +249,13 @@ class _Handler:
         )
         cherrypy.serving.response.headers["Content-Type"] = "text/html; charset=utf-8"
         return self.renderer.error(sentence, number, id)
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise EucaError("parameter_invalid", f"The address has more than {MOST_FIELDS} parameters.") from None
 
 
 def _form(params: Mapping[str, Any]) -> list[tuple[str, str]]:
