@@ -21,6 +21,7 @@ from cheroot import wsgi
 from cheroot.ssl import Adapter
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http import ordinary
 from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gate, makefile
 from euca_rpc.http.head import Headers
 
@@ -66,18 +67,36 @@ class _Connection(cheroot_server.HTTPConnection):
 
     def __init__(self, server: Any, sock: Any, _makefile: Any = None) -> None:
         super().__init__(server, sock, makefile)
+        self._look: select.poll | None = None
 
     def communicate(self) -> bool:
         gate: Gate = self.server.gate
         try:
             gate.working(self)
-            while super().communicate():  # type: ignore[no-untyped-call]
+            while self._answer():
                 if not self._goes_on():
                     return True
                 gate.working(self)
             return False
         finally:
             gate.done(self)
+
+    def _answer(self) -> bool:
+        """Whether the connection may be kept.  An ordinary request goes straight to the application, if it takes such."""
+        server: _Server = self.server
+        asked = ordinary.take(self.rfile, server.ssl_adapter is not None) if server.direct else None
+        if asked is None or server.direct is None:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        try:
+            reply = server.direct(asked)
+            self.wfile.write(ordinary.written(reply, server.server_name, not server.ready))
+            self.wfile.flush()
+        except OSError:  # the client went away, or took too long
+            return False
+        except Exception:
+            log.exception("a request was not answered")
+            return False
+        return bool(server.ready)
 
     def _goes_on(self) -> bool:
         """Is the client's next request here within a moment?  Then this thread answers it, and two hand-overs between
@@ -90,9 +109,10 @@ class _Connection(cheroot_server.HTTPConnection):
             or isinstance(self.socket, ssl.SSLSocket)
         ):
             return False
-        look = select.poll()
-        look.register(self.socket, select.POLLIN)
-        if not look.poll(LINGER):
+        if self._look is None:
+            self._look = select.poll()
+            self._look.register(self.socket, select.POLLIN)
+        if not self._look.poll(LINGER):
             return False
         piece = self.socket.recv(65536)
         self.rfile.continued = False
@@ -103,6 +123,7 @@ class _Connection(cheroot_server.HTTPConnection):
 class _Server(wsgi.Server):
     ConnectionClass = _Connection
     gate: Gate
+    direct: ordinary.Direct | None = None
 
     def process_conn(self, conn: Any) -> None:
         self.gate.admit(conn)
@@ -164,8 +185,10 @@ class Listener:
         threads: int,
         patience: Patience,
         certificate: tuple[str, str] | None = None,
+        direct: ordinary.Direct | None = None,
     ) -> None:
-        """``address``: host and port, 0 = any free one; ``certificate``: PEM files of the certificate and its key."""
+        """``address``: host and port, 0 = any free one; ``certificate``: PEM files of the certificate and its key;
+        ``direct``: the same application without WSGI, for ordinary requests."""
         host, port = address
         self.server = _Server(
             address,
@@ -176,6 +199,7 @@ class Listener:
             timeout=math.ceil(patience.request),
             shutdown_timeout=5,
         )
+        self.server.direct = direct
         self.server.max_request_header_size = MAX_HEAD
         self.server.expiration_interval = (
             0.2  # seconds between looks at idle connections, and at a request to stop

@@ -15,6 +15,7 @@ from http.client import responses
 from typing import Any
 
 from euca_rpc.http.listener import Application, Environ, Listener, Patience
+from euca_rpc.http.ordinary import Direct, Ordinary, Reply
 from euca_rpc.nouns import Core
 
 from .endpoint import Endpoint, Response
@@ -53,19 +54,33 @@ def wsgi_app(endpoint: Endpoint) -> Application:
                     secure=environ["wsgi.url_scheme"] == "https",
                 )
             )
-        start_response(
-            f"{response.status} {responses[response.status]}",
-            [
-                ("Content-Type", response.type),
-                ("Content-Length", str(len(response.body))),
-                ("Cache-Control", "no-store"),
-                ("Date", _date(int(time.time()))),
-                *response.headers,
-            ],
-        )
+        start_response(f"{response.status} {responses[response.status]}", _headers(response))
         return [response.body]
 
     return app
+
+
+def direct_app(endpoint: Endpoint) -> Direct:
+    """The same without WSGI, for ordinary requests."""
+
+    def app(asked: Ordinary) -> Reply:
+        path, _, query = asked.target.partition("?")
+        response = endpoint.respond(
+            Request(asked.method, path, query, asked.headers, asked.body, secure=asked.secure)
+        )
+        return Reply(response.status, tuple(_headers(response)), response.body)
+
+    return app
+
+
+def _headers(response: Response) -> list[tuple[str, str]]:
+    return [
+        ("Content-Type", response.type),
+        ("Content-Length", str(len(response.body))),
+        ("Cache-Control", "no-store"),
+        ("Date", _date(int(time.time()))),
+        *response.headers,
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -109,8 +124,15 @@ class Ec2Interface:
     def _listener(self, port: int, certificate: tuple[str, str] | None = None) -> Listener:
         said = self.settings
         patience = Patience(said.request_seconds, said.answer_seconds, said.idle_seconds)
-        app = wsgi_app(self.endpoint)
-        return Listener("The EC2 interface", app, (said.host, port), said.threads, patience, certificate)
+        return Listener(
+            "The EC2 interface",
+            wsgi_app(self.endpoint),
+            (said.host, port),
+            said.threads,
+            patience,
+            certificate,
+            direct_app(self.endpoint),
+        )
 
     def stop(self) -> None:
         while self._listeners:
