@@ -32,7 +32,7 @@ def test_a_user_launches_looks_stops_starts_and_terminates(scene: Any) -> None:
     scene.settle()
     assert "running" in ann.get(where).shown
     id = where.rpartition("/")[2]
-    assert id in ann.get("/instances?search=web").shown
+    assert id in ann.get(f"/instances?search={id[2:]}").shown
     assert id not in ann.get("/instances?search=nothing-like-it").shown
     assert id not in ann.get("/instances?state=stopped").shown
     for change, state in (("reboot", "running"), ("stop", "stopped"), ("start", "running")):

@@ -9,7 +9,6 @@ from euca_rpc.shown import UsagePoint
 
 from ..asked import Answer, Asked, Fields, Page, Redirect
 from .entrance import LONGEST_PASSWORD, new_password, profile_of
-from .instances import newest_first
 
 DAY: Micros = 24 * HOUR
 SPANS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
@@ -20,7 +19,7 @@ def overview(asked: Asked) -> Page:
     return Page(
         "overview.html",
         {
-            "newest": newest_first(asked)[:8],
+            "newest": core.instances.page(caller, limit=8).rows,
             "own": core.people.quota(caller),
             "account": core.people.quota(caller, "account"),
             "zones": core.zones.describe(caller),

@@ -13,8 +13,8 @@ from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, parse_resource_id
 from euca_rpc.shown import InstanceStatus
 
+from .. import paging
 from ..asked import Answer, Asked, Page, Redirect
-from ..paging import part
 
 STATES = (
     ("", "all"),
@@ -66,34 +66,14 @@ CHANGES = {
 
 def listed(asked: Asked) -> Page:
     query = asked.query
-    state = query.choice("state", *(value for value, _ in STATES))
-    wanted = query.text("search", 200).lower()
-    rows = [
-        status
-        for status in newest_first(asked)
-        if state in ("", status.state) and (not wanted or _fits(status, wanted))
-    ]
-    return Page("instances.html", {"page": part(rows, query), "states": STATES})
-
-
-def newest_first(asked: Asked) -> list[InstanceStatus]:
-    found = [status for _, statuses in asked.core.instances.describe(asked.caller) for status in statuses]
-    found.reverse()
-    return found
-
-
-def _fits(status: InstanceStatus, wanted: str) -> bool:
-    row = status.instance
-    said = (
-        row.id,
-        row.vm_type,
-        row.image_id,
-        row.public_address,
-        row.private_address,
-        row.node,
-        row.account_id,
+    found = asked.core.instances.page(
+        asked.caller,
+        search=query.text("search", 200),
+        state=query.choice("state", *(value for value, _ in STATES)),
+        after=query.text("after"),
+        limit=paging.PER_PAGE,
     )
-    return any(wanted in text.lower() for text in (*said, *(value for _, value in status.tags)))
+    return Page("instances.html", {"page": found, "states": STATES})
 
 
 def one(asked: Asked) -> Page:
