@@ -281,7 +281,8 @@ class Captures:
         return True
 
     def _tidy(self, image_id: str, keep_copy: bool = False) -> None:
-        """No copy is left when nobody needs it any more, and never an unfinished one."""
+        """No copy is left when nobody needs it any more, and never an unfinished one; and nothing to come back for."""
+        self._later.pop(image_id, None)
         for name in ("disk.new",) if keep_copy else ("disk.new", "disk"):
             (self._home / image_id / name).unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from random import Random
 from euca_rpc.clock import MINUTE, SECOND
 from euca_rpc.cloud import lifecycle
 from euca_rpc.testing import checks
+from euca_rpc.testing.captures import Photographer
 from euca_rpc.testing.history import Broken
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import IMAGE, Shape, World
@@ -29,11 +30,21 @@ POLICIES = ("greedy", "round_robin", "least_full")
 
 
 class Campaign:
-    def __init__(self, root: Path, seed: int, *, minutes: float = 13, faults_every: float = 25) -> None:
+    def __init__(
+        self,
+        root: Path,
+        seed: int,
+        *,
+        minutes: float = 13,
+        faults_every: float = 25,
+        captures: bool = False,
+    ) -> None:
         self.random = r = Random(f"campaign/{seed}")  # noqa: S311  repeatable on purpose
         self.seed = seed
         shape = Shape(r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES), r.choice((3, 6, 9)))
         self.world = World(root, seed, shape)
+        self.photographer: Photographer | None = None
+        self._captures = captures
         self._minutes, self._faults_every = minutes, faults_every
         self._busy = True
         self._off: set[str] = set()  # nodes whose host has no power
@@ -52,6 +63,8 @@ class Campaign:
     def _run(self) -> None:
         world = self.world
         world.network.falsify = self._falsify
+        if self._captures:
+            self.photographer = Photographer(world, self.seed)
         self._client()
         self._fault()
         self._theme()
@@ -59,9 +72,13 @@ class Campaign:
         while world.clock.at < end:
             world.run(CHECK_EVERY)
             world.check()
+            if self.photographer is not None:
+                self.photographer.check()
         self._repair()
         self._settle("everything settles")
         checks.all_is_settled(world.history, world.view)
+        if self.photographer is not None:
+            self.photographer.check_settled()
         self._terminate_all()
         self._settle("everything is terminated")
         checks.all_is_settled(world.history, world.view)
@@ -72,12 +89,17 @@ class Campaign:
         world = self.world
         world.history.note(f"now {what}")
         for _ in range(20):  # until it is quiet and stays so: some news takes its time
-            world.run(PATIENCE / 20, lambda: not world.view.unsettled)
+            world.run(PATIENCE / 20, lambda: not world.view.unsettled and not world.view.captures)
             number, events = len(world.history.ledger), sum(map(len, world.history.ledger.values()))
             world.run(90)
-            if not world.view.unsettled and (number, events) == (
-                len(world.history.ledger),
-                sum(map(len, world.history.ledger.values())),
+            if (
+                not world.view.unsettled
+                and not world.view.captures
+                and (number, events)
+                == (
+                    len(world.history.ledger),
+                    sum(map(len, world.history.ledger.values())),
+                )
             ):
                 break
         world.check()
@@ -232,6 +254,8 @@ class Campaign:
 
     def _repair(self) -> None:
         self._busy = False
+        if self.photographer is not None:
+            self.photographer.stop()
         self._lies = 0
         world = self.world
         world.history.note("ALL IS REPAIRED")

@@ -105,6 +105,7 @@ class ImageStore:
         self._random = Random(f"store/{seed}")  # noqa: S311  repeatable on purpose
         self.trouble = 0.0  # probability that it does not answer, before or after it has stored
         self.stored: dict[str, set[str]] = {}  # image id → SHA-256 of what was stored as it
+        self.receipts: list[str] = []
 
     def store(self, node: str, order: CaptureOrder, file: Path, format: str) -> str:
         facts = tickets.check(TICKET_KEY, order.ticket, tickets.STORE, self._clock.wall())
@@ -123,7 +124,10 @@ class ImageStore:
             "format": format,
         }
         receipt |= {"kind": "machine", "architecture": str(facts["architecture"]), "image_id": order.image_id}
-        return tickets.issue(TICKET_KEY, tickets.RECEIPT, receipt, self._clock.wall() + 24 * HOUR)
+        self.receipts.append(
+            tickets.issue(TICKET_KEY, tickets.RECEIPT, receipt, self._clock.wall() + 24 * HOUR)
+        )
+        return self.receipts[-1]
 
 
 class World:

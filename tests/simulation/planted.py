@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from euca_rpc.cloud import instances, launch, lifecycle, nodes, reconcile, reports, view
+from euca_rpc.cloud import captures, images, instances, launch, lifecycle, nodes, reconcile, reports, view
 from euca_rpc.cloud.changes import Insert, Outcome, Put
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.store import Store
 from euca_rpc.machines import MachineSpec
 from euca_rpc.node import marks, observed, simulated, state, work
+from euca_rpc.node.capture import Captures
 from euca_rpc.node.record import Records
 from euca_rpc.node.service import NodeService
 from euca_rpc.types import Intent, Seen, Size, Token
@@ -496,3 +497,54 @@ def killed_in_between_it_starts_again(patch):
 
     patch(NodeService, "__init__", amnesiac)
     patch(simulated, "may_start", lambda there, mark: True)
+
+
+# --------------------------------------------------------------------------------------- images made from machines
+@bug
+def another_images_receipt_is_believed(patch):
+    """The receipt is genuine, so it is good for whatever the node says it is for."""
+    patch(captures, "_objection", lambda image, row, receipt: "")
+
+
+@bug
+def a_deregistered_image_goes_on_being_made(patch):
+    """Deregistering forgets the image and not its capture."""
+    real = images.remove
+
+    def remove(caller, image_id):
+        verb = real(caller, image_id)
+
+        def without(v, now):
+            out = verb(v, now)
+            return replace(out, changes=out.changes[:1])
+
+        return without
+
+    patch(images, "remove", remove)
+
+
+@bug
+def a_node_does_not_forget(patch):
+    """It notes that a capture is over, and keeps the copy."""
+    patch(Captures, "_tidy", lambda self, image_id, keep_copy=False: None)
+
+
+@bug
+def what_is_over_is_not_told_to_the_node(patch):
+    """Only what the node reports as done is to be forgotten; a failure is known to it."""
+    real = captures.take
+
+    def take(v, told, shown, now):
+        out = real(v, told, shown, now)
+        done = {image for (_, image) in shown}
+        return replace(out, result=[pair for pair in out.result if pair[1] in done])
+
+    patch(captures, "take", take)
+
+
+CAPTURES = {  # these show themselves only where images are made
+    "another_images_receipt_is_believed",
+    "a_deregistered_image_goes_on_being_made",
+    "a_node_does_not_forget",
+    "what_is_over_is_not_told_to_the_node",
+}

@@ -7,15 +7,18 @@ A seed that fails prints itself and the story of the machines concerned; the sam
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from euca_rpc.testing.campaign import Campaign
 
 SEEDS = range(20)
+CAPTURED = (101, 102, 104, 105)
 MORE = range(1000, 1400)
 
 
-def live(memory, seed: int, **values: float) -> Campaign:
+def live(memory, seed: int, **values) -> Campaign:
     campaign = Campaign(memory / str(seed), seed, **values)
     try:
         campaign.run()
@@ -32,11 +35,21 @@ def test_whatever_happens_no_promise_is_broken(memory, seed, record_property):
     print(f"seed {seed}: {world.timeline.events} events, {world.speed:.0f} simulated seconds per second")
 
 
+def test_images_made_meanwhile_are_whole_or_failed_with_a_reason(memory):
+    outcomes = Counter()
+    for seed in CAPTURED:
+        outcomes.update(live(memory, seed, captures=True).photographer.outcomes())
+    print(dict(outcomes))
+    assert outcomes["available"] > 20
+    assert outcomes["failed"] > 3
+    assert outcomes["deregistered"] > 3
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_whatever_happens_for_a_long_time(memory):
     for seed in MORE:
-        live(memory, seed, minutes=30, faults_every=15)
+        live(memory, seed, minutes=30, faults_every=15, captures=seed % 4 == 0)
 
 
 def test_the_same_seed_gives_the_same_story(memory):

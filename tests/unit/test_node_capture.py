@@ -213,6 +213,16 @@ def test_what_is_forgotten_leaves_nothing_and_a_late_order_does_not_begin_it_aga
     assert list((host.root / "home" / "captures").iterdir()) == []
 
 
+def test_what_is_forgotten_while_it_waits_for_another_attempt_wakes_nobody(host: Host) -> None:
+    host.run_machine()
+    host.refusal = EucaError("unreachable", "The image server does not answer.")
+    host.capture()
+    assert host.node is not None
+    assert host.node.step() is not None
+    host.node.forget_captures([IMAGE])
+    assert (host.node.step(), host.left()) == (None, [])
+
+
 def test_a_machine_that_is_terminated_first_is_told_as_a_failure(host: Host) -> None:
     host.run_machine()
     host.capture(settle=False)
