@@ -49,7 +49,7 @@ class Cloud:
     region: str = "eucalyptus"  # what clients see as the region's name
     policy: str = "greedy"  # placement policy, where a zone has none of its own
     policies: tuple[str, ...] = ("greedy", "round_robin", "least_full", "pack", "spread")  # plugins to load
-    interfaces: tuple[str, ...] = ("ec2",)  # plugins to load
+    interfaces: tuple[str, ...] = ("ec2", "portal")  # plugins to load
     poll_seconds: float = 2.0  # between two questions to a zone's cluster controller; news comes at once
     silence_seconds: float = 10.0  # without an answer: then it is shown as silent
     certificate_days: float = 90.0  # life of a daemon's certificate; it renews itself after two thirds of it

@@ -217,6 +217,8 @@ def up(
         output.document({"home": str(config.home), "ec2_url": config.ec2_url, "pid": child.pid, "made": made})
     else:
         output.say(f"The cloud is up: {config.ec2_url}")
+        if "portal" in config.cloud.interfaces:
+            output.say(f"Its portal:      {config.portal_url}")
     if not detach:
         wait_for(config, output, child)
 
