@@ -153,20 +153,22 @@ def documented_settings() -> dict[str, str]:
 
 
 def written(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and value:
         return ", ".join(f"`{one}`" for one in value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
+    if isinstance(value, str | tuple):
         return f"`{value}`" if value else "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
     from euca_ec2.settings import Ec2Settings
+    from euca_web.settings import PortalSettings
 
     there = {key: written(value) for key, value, _ in Config(Path("/")).values() if key != "home"}
     there |= {f"interface.ec2.{one.name}": written(one.default) for one in fields(Ec2Settings)}
+    there |= {f"interface.portal.{one.name}": written(one.default) for one in fields(PortalSettings)}
     assert documented_settings() == there
 
 
@@ -175,7 +177,7 @@ def test_the_ports_are_the_ones_in_the_code() -> None:
     c, base = configuration, configuration.Listen().port
     assert table == {
         "EC2 endpoint": f"{base + c.EC2}",
-        "sign-up portal (not there yet)": f"{base + c.PORTAL}",
+        "portal": f"{c.PORTAL_OF_1_0}; with another base port, the one above it",
         "name server": f"{base + c.NAMESERVER}",
         "cloud controller": f"{base + c.CLOUD}",
         "image server": f"{base + c.IMAGES}",
