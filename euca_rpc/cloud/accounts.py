@@ -101,10 +101,10 @@ def enable_user(by: Caller, name: str, enabled: bool) -> Callable[[View, Micros]
 
     def verb(view: View, now: Micros) -> Outcome:
         user = find_user(view, name)
-        if user.status is UserStatus.UNCONFIRMED and enabled:
+        if user.status is UserStatus.UNCONFIRMED:  # a switch would forget that
             raise EucaError(
                 "state_conflict",
-                f"{name} has yet to confirm the request: reset the password to send another link",
+                f"{name} has yet to confirm: reset the password to send another link, or delete the user",
             )
         if not enabled:
             keep_an_administrator(view, by, user)
@@ -118,7 +118,7 @@ def enable_user(by: Caller, name: str, enabled: bool) -> Callable[[View, Micros]
 
 def keep_an_administrator(view: View, by: Caller | str, user: User) -> None:
     """Nobody locks the cloud's last administrator out, and nobody themselves."""
-    if isinstance(by, Caller) and by.origin == "portal" and by.user_id == user.id:
+    if isinstance(by, Caller) and by.user_id == user.id:
         raise EucaError("state_conflict", f"{user.name} is you: let another administrator do that")
     others = (u for u in view.users.values() if u.is_admin and u.enabled and u.id != user.id)
     if user.is_admin and user.enabled and next(others, None) is None:

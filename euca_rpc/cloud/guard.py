@@ -25,29 +25,32 @@ MOST = 20_000  # keys of one kind that are remembered; the longest unused is for
 
 class Buckets:
     def __init__(self, clock: Clock, size: int, refill: Micros) -> None:
-        self._clock, self._size, self._refill = clock, size, refill  # refill: time for one token
-        self._levels: OrderedDict[str, tuple[float, Micros]] = OrderedDict()
+        self._clock, self._full, self._refill = (
+            clock,
+            size * refill,
+            refill,
+        )  # refill: what one token costs, in time
+        self._levels: OrderedDict[str, tuple[Micros, Micros]] = OrderedDict()
         self._lock = Lock()
 
     def take(self, key: str) -> Micros:
         """0 if there was a token, which is taken; else how long until there is one."""
         with self._lock:
             level = self._level(key)
-            if level < 1:
-                self._keep(key, level)
-                return int((1 - level) * self._refill) + 1
-            self._keep(key, level - 1)
-            return 0
+            enough = level >= self._refill
+            self._keep(key, level - self._refill if enough else level)
+            return 0 if enough else self._refill - level
 
     def give_back(self, key: str) -> None:
         with self._lock:
-            self._keep(key, min(self._size, self._level(key) + 1))
+            self._keep(key, min(self._full, self._level(key) + self._refill))
 
-    def _level(self, key: str) -> float:
-        level, at = self._levels.get(key, (self._size, 0))
-        return min(self._size, level + (self._clock.monotonic() - at) / self._refill)
+    def _level(self, key: str) -> Micros:
+        now = self._clock.monotonic()
+        level, at = self._levels.get(key, (self._full, now))
+        return min(self._full, level + now - at)
 
-    def _keep(self, key: str, level: float) -> None:
+    def _keep(self, key: str, level: Micros) -> None:
         self._levels[key] = (level, self._clock.monotonic())
         self._levels.move_to_end(key)
         if len(self._levels) > MOST:
