@@ -48,7 +48,7 @@ def cloud(one: Invocation) -> None:
     "cluster",
     cls=Command,
     help="Run the cluster controller of a zone (one daemon). On another host it enrols with the token that `euca "
-    "zone_token ZONE` printed.",
+    "zone add ZONE` or `euca zone_token ZONE` printed.",
     examples="euca cluster --zone east\neuca cluster --zone east --address 192.0.2.7 --token TOKEN",
 )
 @click.option("--zone", required=True)
@@ -67,23 +67,6 @@ def cluster(
     from euca_rpc.daemons.cluster import main
 
     main(config, zone, listen_port, token)
-
-
-@click.command(
-    "zone_token",
-    cls=Command,
-    help="A one-time token with which ZONE's cluster controller enrols on a host of its own.",
-    examples="euca zone_token east",
-)
-@click.argument("zone")
-@invocation
-def zone_token(one: Invocation, zone: str) -> None:
-    made = dict(ask(one.config(), "zone_token", {"zone": zone}))
-    made["command"] = f"euca cluster --zone {zone} --token {made['token']}"
-    if one.as_json:
-        one.output.document(made)
-    else:
-        one.output.say(f"On the host of {zone}'s cluster controller, once:\n\n  {made['command']}\n")
 
 
 @click.group(

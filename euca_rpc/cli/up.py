@@ -126,13 +126,19 @@ def start_others(config: Config, supervisor: Supervisor, others: list[Program]) 
 
 
 def token_for(config: Config, zone: str, host: str) -> str:
-    """One that is known but holds no certificate was interrupted while it enrolled: it gets another token."""
+    """One that is known but holds no certificate was interrupted while it enrolled: it gets another token.  A zone
+    that was not there at the first start is made."""
+    node = {"zone": zone, "host": host}
     try:
-        made = ask(config, "node_add", {"zone": zone, "host": host}, timeout=5.0)
+        made = ask(config, "node_add", node, timeout=5.0)
     except EucaError as error:
-        if error.symbol != "name_duplicate":
+        if error.symbol == "zone_not_found":
+            ask(config, "zone_add", {"zone": zone}, timeout=5.0)
+            made = ask(config, "node_add", node, timeout=5.0)
+        elif error.symbol == "name_duplicate":
+            made = ask(config, "node_token", {"name": f"{zone}/{host}"}, timeout=5.0)
+        else:
             raise
-        made = ask(config, "node_token", {"name": f"{zone}/{host}"}, timeout=5.0)
     return str(made["token"])
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from euca_rpc.clock import MINUTE, iso
 from euca_rpc.cloud import accounts, credentials, explain, images, lifecycle, nodes, operations, policies
+from euca_rpc.cloud import zones as zones_
 from euca_rpc.cloud.changes import Outcome, event
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.nodes import Trust
@@ -257,8 +258,22 @@ def node_token(c: Context, caller: Caller, name: str) -> dict[str, Any]:
     return {"id": node.id, "token": c.trust.token("node", node.zone, node.host)}
 
 
+def zone_add(c: Context, caller: Caller, zone: str) -> dict[str, Any]:
+    """With a token for its cluster controller."""
+    c.cloud.journal.do(zones_.add(caller, zone))
+    c.cloud.wake()
+    return {"zone": zone, "token": c.trust.token("cluster", zone, "")}
+
+
+def zone_remove(c: Context, caller: Caller, zone: str) -> dict[str, Any]:
+    c.cloud.journal.do(zones_.remove(caller, zone))
+    c.trust.revoke("cluster", zone, "")
+    return {"zone": zone, "state": "removed"}
+
+
 def zone_token(c: Context, caller: Caller, zone: str) -> dict[str, Any]:
-    """A token for a zone's cluster controller."""
+    """Another token for a zone's cluster controller."""
+    zones_.find_zone(c.cloud.journal.view, zone)
     return {"zone": zone, "token": c.trust.token("cluster", zone, "")}
 
 
@@ -427,6 +442,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "upload_add": upload_add,
     "node_add": node_add,
     "node_token": node_token,
+    "zone_add": zone_add,
+    "zone_remove": zone_remove,
     "zone_token": zone_token,
     "node_drain": node_drain,
     "node_undrain": node_undrain,

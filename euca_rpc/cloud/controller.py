@@ -184,7 +184,9 @@ class CloudController:
 
     # ----------------------------------------------------------------------------------------- asking clusters
     def _ask(self, zone: str) -> None:
-        poll: Poll = self.journal.do(lambda v, n: reconcile.mark_asked(v, zone, n))
+        poll: Poll | None = self.journal.do(lambda v, n: reconcile.mark_asked(v, zone, n))
+        if poll is None:
+            return
         view = self.journal.view
         known = {
             n.id: view.contacts[n.id].version
@@ -241,7 +243,9 @@ class CloudController:
         """A cluster controller keeps nothing: it is told whom to ask, and whom not to trust, whenever it has started,
         somebody came or went, or a certificate was revoked."""
         view = self.journal.view
-        poll = view.polls[zone]
+        poll = view.polls.get(zone)
+        if poll is None:
+            return  # the zone was removed
         start_id, version = str(told.get("start_id") or ""), view.roster_version
         revoked = sorted(map(str, self.settings.revoked()))
         knows_nodes = told.get("roster") and poll.start_id == start_id and poll.told_roster == version
@@ -257,7 +261,9 @@ class CloudController:
             self._told_revoked[zone] = revoked
 
             def verb(view: View, now: Micros) -> Outcome:
-                poll = view.polls[zone]
+                poll = view.polls.get(zone)
+                if poll is None:
+                    return Outcome()
                 return Outcome((Soft(replace(poll, told_roster=version, start_id=start_id, due=now)),))
 
             self.journal.submit(verb).add_done_callback(lambda done: self.wake())

@@ -1,6 +1,6 @@
 """Nodes, as an administrator handles them: add, token, drain, undrain, remove, fence.
 
-add      a row and a one-time token; the node makes its own key (`wire.enrol`)
+add      a row in a zone that is there, and a one-time token; the node makes its own key (`wire.enrol`)
 token    another one for a node that is known; those before it are good for nothing
 drain    takes no new machines; those that run go on
 remove   refused while machines are there; the certificate is revoked
@@ -17,12 +17,13 @@ from typing import Protocol
 
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
-from euca_rpc.cloud.changes import Change, Insert, Outcome, Put, event
+from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.reports import usage_row
 from euca_rpc.cloud.view import View
+from euca_rpc.cloud.zones import find_zone
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name, node_id
-from euca_rpc.types import Caller, Event, Node, Zone
+from euca_rpc.types import Caller, Event, Node
 
 FENCED = "Server.NodeFenced"
 
@@ -79,14 +80,11 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
                 "name_duplicate",
                 f"the node {key} is known already; if it has yet to enrol: euca node token {key}",
             )
-        changes: list[Change] = []
-        if zone not in view.zones:
-            changes.append(Insert(Zone(zone, now)))
+        find_zone(view, zone)
         node = (
             replace(old, admin_state="active", added_at=now) if old else Node(key, zone, host, added_at=now)
         )
-        changes.append(Put(node))
-        return Outcome(tuple(changes), (event("node.added", key, now, by),), node)
+        return Outcome((Put(node),), (event("node.added", key, now, by),), node)
 
     return verb
 

@@ -147,6 +147,9 @@ def why_unreachable(view: View, node_id: str) -> str:
 
 # ------------------------------------------------------------------------------ written before it is carried out
 def mark_asked(view: View, zone: str, now: Micros) -> Outcome:
+    """The result is the poll as it is now; None if the zone was removed meanwhile."""
+    if zone not in view.zones:
+        return Outcome()
     poll = view.polls.get(zone) or Poll(zone)
     asked = replace(poll, serial=poll.serial + 1, asking=True)
     return Outcome((Soft(asked),), result=asked)

@@ -1,16 +1,70 @@
-"""Zones and VM types, as interfaces see them."""
+"""Zones and VM types, as interfaces see them; zones, as an administrator handles them.
+
+add      a row; its cluster controller may come, and nodes may be added
+remove   refused while it has nodes; its cluster controller's certificate is revoked
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from euca_rpc.clock import Micros
+from euca_rpc.cloud.changes import Change, Forget, Insert, Outcome, Remove, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.view import View, silence
 from euca_rpc.errors import EucaError
+from euca_rpc.ids import is_name
 from euca_rpc.shown import Reach, TypeRoom, ZoneStatus
-from euca_rpc.types import Caller, Contact, VmType
+from euca_rpc.types import Caller, Contact, VmType, Zone
 
 
+# --------------------------------------------------------------------------------------------- administration
+def find_zone(view: View, name: str) -> Zone:
+    if name not in view.zones:
+        known = ", ".join(sorted(view.zones)) or "none"
+        hint = f"; to make it: euca zone add {name}" if is_name(name) else ""
+        raise EucaError("zone_not_found", f"the zone {name[:80]!r} does not exist; there are {known}{hint}")
+    return view.zones[name]
+
+
+def add(by: Caller | str, name: str) -> Callable[[View, Micros], Outcome]:
+    def verb(view: View, now: Micros) -> Outcome:
+        if not is_name(name):
+            raise EucaError(
+                "parameter_invalid",
+                f"{name[:80]!r}: zone names are a-z, 0-9 and -, at most 64 long",
+            )
+        if name in view.zones:
+            raise EucaError(
+                "name_duplicate",
+                f"the zone {name} exists already; a token for its cluster controller: euca zone_token {name}",
+            )
+        zone = Zone(name, now)
+        return Outcome((Insert(zone),), (event("zone.added", name, now, by),), zone)
+
+    return verb
+
+
+def remove(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
+    """Only an empty one.  Nodes that were removed before are no obstacle; one that was fenced is still a node."""
+
+    def verb(view: View, now: Micros) -> Outcome:
+        zone = find_zone(view, name)
+        held = sorted(n.id for n in view.nodes.values() if n.zone == name and n.admin_state != "removed")
+        if held:
+            raise EucaError(
+                "state_conflict",
+                f"the zone {name} still has {len(held)} nodes ({', '.join(held[:5])}{' …' if len(held) > 5 else ''}): "
+                "remove them first (euca node remove)",
+            )
+        changes: list[Change] = [Remove(zone)]
+        changes += [Forget(soft[name]) for soft in (view.contacts, view.polls) if name in soft]
+        return Outcome(tuple(changes), (event("zone.removed", name, now, by),), zone)
+
+    return verb
+
+
+# ------------------------------------------------------------------------------------------- as interfaces see them
 def types_in_order(view: View) -> list[VmType]:
     return sorted(view.vm_types.values(), key=lambda t: (t.position, t.name))
 

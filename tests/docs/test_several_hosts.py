@@ -77,8 +77,8 @@ def test_daemons_started_one_by_one_on_hosts_of_their_own_are_one_cloud(
         *("--address", "127.0.0.2", "--listen-port", str(site.port + 41)),
     )
     first = site.start("hosta", *node)
-    west = site.euca("head", "zone_token", "west")["token"]
-    site.euca("head", "node", "add", "west/host-8")  # never started: the zone is known, and empty
+    west = site.euca("head", "zone", "add", "west")["token"]
+    site.euca("head", "node", "add", "west/host-8")  # never started
     site.start(
         *("hostb", "cluster", "--zone", "west", "--token", west),
         *("--address", "127.0.0.3", "--listen-port", str(site.port + 11)),

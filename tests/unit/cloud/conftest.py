@@ -11,7 +11,7 @@ import pytest
 
 from euca_rpc.carrier import Answer
 from euca_rpc.clock import ManualClock
-from euca_rpc.cloud import accounts, bootstrap, nodes
+from euca_rpc.cloud import accounts, bootstrap, nodes, zones
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
@@ -74,6 +74,8 @@ class Bench:
         return self.cloud.journal.view
 
     def add_node(self, zone="open", host="h1", cores=4, memory=2048, disk=100):
+        if zone not in self.view.zones:
+            self.cloud.journal.do(zones.add(self.caller, zone))
         self.cloud.journal.do(nodes.add(self.caller, zone, host))
         self.report(zone, host, size=Size(cores, memory, disk))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from euca_rpc.carrier import Answer
 from euca_rpc.cloud import admin
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.errors import EucaError
@@ -165,6 +166,56 @@ def test_explain_names_moments_and_reasons(context, bench):
     assert "silent since 20" in told["why"]
     assert told["state"] == "pending"
     assert next(e["kind"] for e in told["history"]) == "instance.launched"
+
+
+# ---------------------------------------------------------------------------------------------------- zones
+def test_a_mistyped_zone_is_refused_and_makes_nothing(context, bench):
+    with pytest.raises(
+        EucaError, match="'opne' does not exist; there are open; to make it: euca zone add opne"
+    ):
+        call(context, bench, "node_add", zone="opne", host="h1")
+    with pytest.raises(EucaError, match="'opne' does not exist"):
+        call(context, bench, "zone_token", zone="opne")
+    assert sorted(bench.view.zones) == ["open"]
+    assert not bench.view.nodes
+
+
+def test_a_zone_comes_by_its_own_command_and_is_asked(context, bench, reopen):
+    assert call(context, bench, "zone_add", zone="west")["token"] == "token-for-cluster/west/"
+    with pytest.raises(EucaError, match="west exists already"):
+        call(context, bench, "zone_add", zone="west")
+    with pytest.raises(EucaError, match="zone names are"):
+        call(context, bench, "zone_add", zone="West!")
+    call(context, bench, "node_add", zone="west", host="h1")
+    bench.cloud.step()
+    assert "euca.cluster.west" in [peer for peer, *_ in bench.carrier.take("report")]
+    again = reopen(bench)
+    assert sorted(again.view.zones) == ["open", "west"]
+    again.cloud.store.close()
+
+
+def test_an_empty_zone_is_removed_with_all_that_was_known_of_it(context, bench, reopen):
+    call(context, bench, "zone_add", zone="west")
+    call(context, bench, "node_add", zone="west", host="h1")
+    with pytest.raises(EucaError, match=r"west still has 1 nodes \(west/h1\): remove them first"):
+        call(context, bench, "zone_remove", zone="west")
+    call(context, bench, "node_remove", name="west/h1")
+    bench.cloud.step()
+    ((*_, answered),) = [asked for asked in bench.carrier.take("report") if "west" in asked[0]]
+    call(context, bench, "zone_remove", zone="west")
+    assert context.trust.gone == [("node", "west", "h1"), ("cluster", "west", "")]
+    assert [row["name"] for row in call(context, bench, "zones")] == ["open"]
+    answered(
+        Answer({"zone": "west", "start_id": "s", "roster": False, "nodes": {}})
+    )  # to a question from before
+    bench.cloud.step()
+    for soft in (bench.view.contacts, bench.view.polls):
+        assert "west" not in soft
+    with pytest.raises(EucaError, match="'west' does not exist"):
+        call(context, bench, "zone_remove", zone="west")
+    again = reopen(bench)
+    assert sorted(again.view.zones) == ["open"]
+    again.cloud.store.close()
 
 
 # ---------------------------------------------------------------------------------------------------- nodes
