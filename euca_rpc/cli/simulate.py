@@ -32,7 +32,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--cores", type=click.IntRange(1), help="… of so many cores each.")
 @click.option("--site", type=_FILE, help="A file that describes zones and unlike nodes, instead.")
 @click.option(
-    "--policy", "policies", multiple=True, default=["greedy"], show_default=True, help="Any number of them."
+    "--policy",
+    "policies",
+    multiple=True,
+    default=["greedy"],
+    show_default=True,
+    help="Any number of them; `recorded` is what the trace itself says.",
 )
 @click.option("--seeds", type=click.IntRange(0), default=0, help="Also run on so many resampled workloads.")
 @click.option(

@@ -232,7 +232,9 @@ class Instances:
                     _fits_again(draft, row, new)
                 draft = draft.apply([Put(new)])
                 changes.append(Put(new))
-                events.append(event(kind, row.id, now, caller, row.account_id))
+                events.append(
+                    event(kind, row.id, now, caller, row.account_id, {"state": lifecycle.state(new)})
+                )
             return Outcome(tuple(changes), tuple(events), moves)
 
         transitions: list[Transition] = self._journal.do(verb)

@@ -21,7 +21,7 @@ from typing import Any
 from euca_rpc.clock import SECOND
 from euca_rpc.lab import run
 from euca_rpc.lab.figures import Figures, curve, figures
-from euca_rpc.lab.record import Decision, Record
+from euca_rpc.lab.record import RECORDED, Decision, Record, as_recorded
 from euca_rpc.lab.workload import Workload, resample
 
 POINTS = 600  # of a plotted curve
@@ -165,7 +165,11 @@ def _one(
     workload: Workload, plan: run.Plan, policy: str, seed: int, progress: Callable[[float], None]
 ) -> Run:
     began = time.perf_counter()
-    record = run.simulate(resample(workload, seed), replace(plan, policy=policy), progress)
+    drawn = resample(workload, seed)
+    if policy == RECORDED:
+        record = as_recorded(drawn, plan.site)
+    else:
+        record = run.simulate(drawn, replace(plan, policy=policy), progress)
     seconds = time.perf_counter() - began
     return Run(policy, seed, seconds, figures(record), _load(record), record.decisions if seed == 0 else ())
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import HOUR, SECOND, Micros
-from euca_rpc.lab.record import Record, Stay
+from euca_rpc.lab.record import Record, Stay, host_of
 from euca_rpc.types import Size
 
 TAU = 10.0  # seconds: shorter runs count as this long in the slowdown
@@ -36,6 +36,7 @@ class Figures:
     fairness: float | None  # Jain, between users
     energy_kwh: float
     balance: float  # Jain, between nodes' core-hours: 1 = all alike
+    as_recorded: float | None  # share of requests whose first machine is on the node that the trace names
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def figures(record: Record) -> Figures:
         fairness=None if "users" in record.workload.undefined else _fairness(record, end),
         energy_kwh=watts / HOUR / 1000,
         balance=jain(list(per_node.values())) or 0.0,
+        as_recorded=_as_recorded(record),
     )
 
 
@@ -147,6 +149,13 @@ def _slowdown(stays: Sequence[Stay]) -> float | None:
         for run in (stay.duration / SECOND,)
     ]
     return sum(values) / len(values) if values else None
+
+
+def _as_recorded(record: Record) -> float | None:
+    hosts = list(record.site.hosts)
+    recorded = {r.key: host_of(r.recorded, hosts) for r in record.workload.requests if r.recorded}
+    same = sum(1 for d in record.decisions if d.nodes and recorded.get(d.key) == d.nodes[0])
+    return same / len(recorded) if recorded else None
 
 
 def _fairness(record: Record, end: Micros) -> float | None:

@@ -15,6 +15,8 @@ from euca_rpc.lab.site import Site
 from euca_rpc.lab.workload import Request, Workload
 from euca_rpc.types import Event, Size
 
+RECORDED = "recorded"  # in the place of a policy: what really happened
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -51,6 +53,46 @@ class Record:
     stays: tuple[Stay, ...]
 
 
+def as_recorded(workload: Workload, site: Site) -> Record:
+    """What the original scheduler did, as if it had been an experiment; it may have given a node more than it has.
+    parameter_invalid: the workload does not say."""
+    hosts = list(site.hosts)
+    stays, decisions = [], []
+    for request in workload.requests:
+        node = host_of(request.recorded, hosts)
+        if node is None:
+            raise EucaError(
+                "parameter_invalid",
+                f"{workload.name}: {request.key} went to {request.recorded or 'a node that is not recorded'}, which is none "
+                f"of the site's {len(hosts)} nodes",
+            )
+        decisions.append(Decision(request.key, request.at, (node,) * request.count))
+        ended = None if request.duration is None else request.at + request.duration
+        stays += [
+            Stay(
+                request.key,
+                node,
+                request.size,
+                request.user,
+                request.at,
+                request.at,
+                ended,
+                0,
+                request.duration,
+            )
+            for _ in range(request.count)
+        ]
+    return Record(workload, RECORDED, site, tuple(decisions), tuple(stays))
+
+
+def host_of(recorded: str, hosts: Sequence[str]) -> str | None:
+    """The site's node that a trace calls so: by its id, or NODE7 for the eighth."""
+    if recorded in hosts:
+        return recorded
+    digits = recorded[len(recorded.rstrip("0123456789")) :]
+    return hosts[int(digits)] if digits and int(digits) < len(hosts) else None
+
+
 class Recorder:
     def __init__(self, types: Mapping[str, Size]) -> None:
         self.begin: Micros = 0
@@ -67,11 +109,14 @@ class Recorder:
             self._stays[event.subject] = Stay(event.subject, facts["node"], size, user, event.at - self.begin)
         elif event.kind == "instance.moved":
             self._stays[event.subject].node = json.loads(event.facts)["to"]
-        elif event.kind == "instance.seen":
+        elif event.kind in (
+            "instance.seen",
+            "instance.terminate",
+        ):  # one that no node was told of ends at once
             stay, state = self._stays[event.subject], json.loads(event.facts)["state"]
             if state == "running" and stay.running is None:
                 stay.running = event.at - self.begin
-            elif state == "terminated":
+            elif state == "terminated" and stay.ended is None:
                 stay.ended = event.at - self.begin
 
     def launched(self, request: Request, now: Micros, ids: Sequence[str], nodes: Sequence[str]) -> None:

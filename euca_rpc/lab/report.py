@@ -26,6 +26,7 @@ SHOWN = (
     ("fairness", "fairness", "", 3),
     ("balance", "balance", "", 3),
     ("energy_kwh", "energy", "kWh", 0),
+    ("as_recorded", "as recorded", "%", 1),
 )
 
 

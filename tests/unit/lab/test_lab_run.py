@@ -157,6 +157,27 @@ def test_boot_and_end_take_as_long_as_the_site_says() -> None:
     assert [d.symbol for d in found] == ["", "capacity_exhausted", ""]
 
 
+def test_a_machine_that_ends_before_any_node_was_told_of_it_has_ended() -> None:
+    workload = asks((0, 1, 0), (0, 1, 0.001), (5, 1, 1))
+    stays = run.simulate(workload, run.Plan(alike(1, 4), "greedy")).stays
+    assert [(s.launched, s.ended) for s in stays] == [(0, 0), (0, 1000), (5 * SECOND, 6 * SECOND)]
+
+
+def test_what_a_trace_says_really_happened_is_a_row_like_any_other() -> None:
+    workload = asks((0, 2, 100), (0, 2, 100), (0, 2, 100))
+    recorded = tuple(
+        replace(r, recorded=node)
+        for r, node in zip(workload.requests, ("NODE0", "NODE1", "lab/node-0001"), strict=True)
+    )
+    given = Workload("w", recorded)
+    found = compare(given, run.Plan(alike(2, 4), "greedy"), ["recorded", "greedy"], processes=1)
+    really, greedy = (r.figures for r in found.runs)
+    assert (really.as_recorded, greedy.as_recorded) == (1.0, pytest.approx(2 / 3))
+    assert (really.utilisation, greedy.utilisation) == (pytest.approx(6 / 8), pytest.approx(6 / 8))
+    with pytest.raises(EucaError, match="w: r1 went to NODE1, which is none of the site's 1 nodes"):
+        compare(given, run.Plan(alike(1, 8), "greedy"), ["recorded"], processes=1)
+
+
 def test_what_cannot_be_run_is_refused() -> None:
     with pytest.raises(EucaError, match="drop, retry or wait, not 'forget'"):
         run.simulate(asks((0, 1, 1)), run.Plan(alike(1, 1), "greedy", "forget"))
