@@ -10,8 +10,10 @@ while no cloud controller holds its lock.
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,22 @@ from euca_rpc.wire.web_certificate import make_web_certificate
 Step = Callable[[str], AbstractContextManager[Any]]
 
 
-def prepare(config: Config, step: Step) -> dict[str, Any]:
-    """What was made now; empty when all was there."""
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """What does the first steps without a browser."""
+
+    email: str
+    password: str = field(repr=False)
+
+
+def prepare(config: Config, step: Step, first: Administrator | None = None) -> dict[str, Any]:
+    """What was made now; empty when all was there.  ``first`` None: the first log-in to the portal asks for it."""
+    if first is not None and config.database.exists():
+        raise EucaError(
+            "state_conflict",
+            f"{config.home} has its administrator already: change the e-mail address in the portal; euca rescue lets in "
+            "who lost the password",
+        )
     made: dict[str, Any] = {}
     for directory in (config.home, config.run, config.logs, config.blobs, config.cloud_home):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,11 +74,11 @@ def prepare(config: Config, step: Step) -> dict[str, Any]:
     if not config.database.exists():
         with step("database and first administrator"):
             made["administrator"] = config.defaults.administrator
-            made["login_code"] = new_database(config)
+            made |= new_database(config, first)
     return made
 
 
-def new_database(config: Config) -> str:
+def new_database(config: Config, first: Administrator | None) -> dict[str, str]:
     """Made beside its place and moved there, so that an interrupted one is never taken for a finished one."""
     beside = config.database.with_name("unfinished.db")
     for left in config.cloud_home.glob("unfinished.db*"):
@@ -75,13 +91,15 @@ def new_database(config: Config) -> str:
         zones=config.up.zones,
         account_instances=config.defaults.account_instances,
         user_instances=config.defaults.user_instances,
+        email=first.email if first else "",
+        password=first.password if first else "",
     )
     if beside.with_name("unfinished.db-wal").exists():
         raise EucaError("internal", f"{beside} was not closed in order; try again")
     beside.replace(config.database)
     for left in config.cloud_home.glob("unfinished.db*"):
         left.unlink()
-    return code
+    return {"login_code": code} if code else {}
 
 
 def missing_identities(config: Config) -> list[PeerName]:
@@ -119,6 +137,10 @@ def welcome(output: Output, config: Config, made: dict[str, Any]) -> None:
             f"Administrator {made['administrator']!r}: one-time code for the first portal login, shown only now: "
             f"{made['login_code']}"
         )
+    if "administrator_password" in made:
+        output.say(
+            f"Password of administrator {made['administrator']!r}, shown only now: {made['administrator_password']}"
+        )
 
 
 @click.command(
@@ -126,19 +148,49 @@ def welcome(output: Output, config: Config, made: dict[str, Any]) -> None:
     cls=Command,
     help="Make a new cloud's home: settings file, certificate authority, a certificate for each role, database, the "
     "first administrator. `euca up` does it by itself. Run again, it makes only what is missing.",
-    examples="euca init --home ~/cloud\neuca init --zones east,west --port 9000",
+    examples="euca init --home ~/cloud\neuca init --zones east,west --port 9000\n"
+    "euca init --admin-email admin@example.org",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The base port (EC2); all others lie above it.")
 @click.option("--zones", help="How many, or their names: 2, or east,west.")
+@click.option(
+    "--admin-email",
+    metavar="ADDRESS",
+    help="The administrator's e-mail address: with it the first steps are done, and people can apply at once.",
+)
+@click.option(
+    "--admin-password",
+    type=click.Choice(["ask", "stdin", "generate"]),
+    help="Where the administrator's password comes from, with --admin-email: asked for (usual at a terminal), the first line "
+    "of standard input, or made and shown once (usual elsewhere).",
+)
 @invocation
-def init(one: Invocation, port: int | None, zones: str | None) -> None:
+def init(
+    one: Invocation, port: int | None, zones: str | None, admin_email: str | None, admin_password: str | None
+) -> None:
     config = one.config({"listen.port": port, "up.zones": zone_names(zones)})
-    made = prepare(config, one.output.step)
+    if admin_password and not admin_email:
+        raise click.UsageError("--admin-password goes with --admin-email")
+    password, made_up = a_password(admin_password) if admin_email else ("", False)
+    first = Administrator(admin_email, password) if admin_email else None
+    made = prepare(config, one.output.step, first)
+    if made_up:
+        made["administrator_password"] = password
     if one.as_json:
         one.output.document({"home": str(config.home), "made": made})
         return
     welcome(one.output, config, made)
     one.output.say(f"{config.home} is ready: `euca up --home {config.home}` starts the cloud.")
+
+
+def a_password(source: str | None) -> tuple[str, bool]:
+    """The password, and whether it was made here and so has to be shown."""
+    source = source or ("ask" if sys.stdin.isatty() else "generate")
+    if source == "generate":
+        return secrets.token_urlsafe(15), True
+    if source == "stdin":
+        return sys.stdin.readline().rstrip("\r\n"), False
+    return click.prompt("Password of the administrator", hide_input=True, confirmation_prompt=True), False
 
 
 def zone_names(text: str | None) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -23,9 +24,14 @@ from euca_rpc.cli.doctor import examine
 from euca_rpc.cli.lists import paragraphs
 from euca_rpc.cli.main import WORDS, euca
 from euca_rpc.cli.output import Output, clean
+from euca_rpc.cloud.passwords import Passwords
+from euca_rpc.cloud.signup import FIRST_LOGIN
+from euca_rpc.cloud.store import Store
 from euca_rpc.config import Config, load
 from euca_rpc.daemons import programs
 from euca_rpc.errors import SYMBOLS, EucaError
+from euca_rpc.ids import SystemIds
+from euca_rpc.types import Password, Setting, User
 from euca_rpc.wire.enrol import EnrolToken
 
 
@@ -198,6 +204,33 @@ def test_init_makes_everything_once_and_the_code_is_shown_once(tmp_path: Path) -
     assert again == {}
     more = json.loads(run("init", "--home", str(home), "--zones", "3", "--json").stdout)["made"]
     assert more["certificates"] == ["cluster/zone-c"]
+
+
+def test_the_first_steps_can_be_done_without_a_browser(tmp_path: Path) -> None:
+    home = tmp_path / "cloud"
+    words = ("init", "--home", str(home), "--admin-email", "admin@example.org")
+    made = json.loads(run(*words, "--json").stdout)["made"]
+    assert "login_code" not in made
+    store = Store(home / "cloud" / "euca.db")
+    (user,) = store.select(User)
+    assert (user.name, user.email, user.is_admin) == ("admin", "admin@example.org", True)
+    (password,) = store.select(Password)
+    assert Passwords(SystemIds()).verify(made["administrator_password"], password.hash)
+    assert store.one(Setting, FIRST_LOGIN) is None
+    store.close()
+    assert "has its administrator already" in run(*words, code=1).stderr
+
+
+def test_the_first_password_may_come_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nmore\n"))
+    assert init_module.a_password("stdin") == ("correct horse battery", False)
+    config = load(tmp_path / "home", environ={})
+    weak = init_module.Administrator("admin@example.org", "admin")
+    with pytest.raises(EucaError, match="10 to 200 characters"):
+        init_module.prepare(config, Output(as_json=True).step, weak)
+    assert not config.database.exists()
 
 
 def test_secrets_are_readable_by_their_owner_alone(home: Path) -> None:
