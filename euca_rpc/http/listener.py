@@ -142,6 +142,11 @@ class _Server(wsgi.Server):
     def hand_over(self, conn: Any) -> None:
         super().process_conn(conn)
 
+    def clear_stats(self) -> None:
+        """cheroot would enter its figures in a table of the process, which keeps every server that ever was."""
+        super().clear_stats()  # type: ignore[no-untyped-call]
+        logging.statistics.pop(f"Cheroot HTTPServer {id(self)}", None)  # type: ignore[attr-defined]
+
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         log.log(level, "%s", msg, exc_info=traceback)
 
