@@ -4,8 +4,8 @@
                                      │ answers.log: what was answered before     until all is settled, and judges
 
 Points are numbered at run time by those who have something to lose there: the journal around its commit, the node
-between the steps of its jobs, the carrier around each call.  The scenario is launch 2, stop, start, reboot, terminate;
-it is real cloud, cluster and node controllers on real files (simulated time and hypervisor: `euca_rpc.testing.world`).
+between the steps of its jobs, the carrier around each call.  The scenario is launch 2, stop, start, reboot, make an image,
+terminate; it is real cloud, cluster and node controllers on real files (simulated time and hypervisor: `euca_rpc.testing.world`).
 "None twice" is judged from the hosts' own start logs.  All of it also with every call delivered twice.
 
 A child is forked from this process, where everything is imported already.
@@ -62,6 +62,8 @@ def scenario(world: World, answered: Callable[[str, tuple[str, ...]], None]) -> 
     ask("stop", ids[:1])
     ask("start", ids[:1])
     ask("reboot", ids[1:])
+    answered("image", (core.images.create(ann, ids[1], "a picture").id,))
+    world.run(600, lambda: not world.view.captures)
     ask("terminate", ids)
 
 
@@ -90,11 +92,12 @@ def go_on(root: Path, twice: bool) -> None:
     path = root / "answers.log"
     answers = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     world = open_world(root, "third", BEGAN + 1200 * SECOND, twice)
-    world.run(900, lambda: not world.view.unsettled)
+    world.run(900, lambda: not world.view.unsettled and not world.view.captures)
     world.run(60)
     assert not world.view.unsettled, f"never settles: {world.history.story()}"
+    judge_images(world, [id_ for what, *ids in answers if what == "image" for id_ in ids])
     rows: dict[str, Instance] = {r.id: r for r in world.cloud.store.select(Instance)}
-    last = {id_: what for what, *ids in answers for id_ in ids}
+    last = {id_: what for what, *ids in answers for id_ in ids if what != "image"}
     told = {i for what, *ids in answers if what == "launch" for i in ids}
     assert told <= rows.keys(), "an answered launch is lost"
     for id_, what in last.items():
@@ -122,6 +125,21 @@ def go_on(root: Path, twice: bool) -> None:
     judge_hosts(world, {r.id: r for r in world.cloud.store.select(Instance)})
     checks.capacity_is_back(world.history, world.view, world.offers)
     checks.usage_adds_up(world.history, world.cloud.store)
+
+
+def judge_images(world: World, answered: list[str]) -> None:
+    """One that was asked for is there whole: nothing but the kill was in its way.  Unless nobody heard of it: then its
+    machine may have been terminated before, or it was never made."""
+    made = {i.id: i for i in world.view.images.values() if i.id != IMAGE}
+    assert set(answered) <= set(made), "an answered image is lost"
+    for image in made.values():
+        assert image.state == "available" or (image.state == "failed" and image.reason), image
+        if image.id in answered:
+            assert image.state == "available", image
+    for home in world.homes.values():
+        for path in home.glob("captures/*/*"):
+            assert path.name == "capture.json", f"{path} is left"
+            assert json.loads(path.read_text())["state"] == "forgotten"
 
 
 def judge_hosts(world: World, rows: dict[str, Instance]) -> None:
