@@ -91,7 +91,11 @@ class Judge:
         found = fault[2] if fault else next(iter(_CODE.findall(body)), b"")
         code = found.decode()
         self.codes[f"{status} {fault[1].decode() + '.' if fault else ''}{code}"] += 1
-        if code not in KNOWN and not code.endswith((".NotFound", ".Malformed")) and code not in WIRE:
+        if (
+            code not in KNOWN
+            and not code.endswith((".NotFound", ".Malformed", ".Duplicate"))
+            and code not in WIRE
+        ):
             raise Violation(f"code {code!r} with status {status}\n{body[:2000]!r}")
         if fault:
             if status != 500 or (fault[1] == b"Server") != (

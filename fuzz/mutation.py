@@ -208,7 +208,12 @@ class Mutation:
                 return body
             for _ in range(dice.randint(1, 3)):
                 elements = list(root.iter("*"))
-                self._rearranged(dice.choice(elements), dice.choice(elements), dice)
+                last = list(root[-1].iter("*")) if len(root) else elements  # the Body, mostly
+                self._rearranged(
+                    dice.choice(last if last and dice.random() < 0.4 else elements),
+                    dice.choice(elements),
+                    dice,
+                )
             try:
                 return etree.tostring(root, encoding="utf-8")
             except (etree.SerialisationError, ValueError):
