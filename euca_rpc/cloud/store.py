@@ -87,7 +87,7 @@ ROWS: tuple[type, ...] = (
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ROWS_IN_STATEMENT = 32  # × 45 columns: far below what any database takes
 _INDEXED = {
-    "Instance": ("ended_at", "launched_at"),
+    "Instance": ("ended_at", "launched_at", "account_id"),
     "Event": ("subject", "kind"),
     "Usage": ("instance_id",),
     "Application": ("decided_at",),
@@ -204,7 +204,8 @@ def _people(store: Store) -> None:
     store.database.create_tables(
         [store.tables[k].model for k in (Application, Password, Link, Session, Mail)]
     )
-    store._execute('CREATE INDEX IF NOT EXISTS "instance_launched_at" ON "instance" ("launched_at")')
+    for name in ("launched_at", "account_id"):
+        store._execute(f'CREATE INDEX IF NOT EXISTS "instance_{name}" ON "instance" ("{name}")')
     have = {column.name for column in store.database.get_columns("user")}
     if "enabled" not in have:
         return  # made by this release
