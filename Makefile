@@ -10,6 +10,7 @@ lint: setup ; @scripts/lint                                              ## ruff
 format: setup ; @$(PY)/ruff format . && $(PY)/ruff check --fix .         ## rewrite the sources in the house style
 bench: setup ; @$(PY)/python -m bench $(ARGS)                            ## every figure the README quotes
 fuzz: setup ; @$(PY)/python -m fuzz $(ARGS)                              ## mutated requests at the EC2 port, by coverage; ARGS="--seconds 3600 --requests 1000000"
+screenshots: setup ; @mkdir -p docs/portal && EUCA_SCREENSHOTS=docs/portal $(PY)/python -m pytest -q tests/web/test_web_browser.py -k barrier ## photographs of the portal's pages for docs/portal
 clean:      ; @rm -rf .venv .stamps .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ## forget what setup made
 
-.PHONY: help setup demo test test-long lint format bench fuzz clean
+.PHONY: help setup demo test test-long lint format bench fuzz screenshots clean

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-FIRST = ("e2e/real", "conformance", "e2e", "simulation", "docs", "composed", "crashpoints")
+FIRST = ("e2e/real", "conformance", "e2e", "web", "simulation", "docs", "composed", "crashpoints")
 
 
 def piece(path: Path) -> str:
