@@ -231,7 +231,7 @@ class Image:
     created_at: Micros = 0
     removed_at: Micros | None = None
     launch_accounts: tuple[str, ...] = ()  # account numbers that may launch it besides its owner
-    state: str = "available"  # of one made from a machine first "pending", with a `Capture`; or for good "failed"
+    state: str = "available"  # made from a machine: first "pending", with a `Capture`; or for good "failed"
     reason_code: str = ""  # why it is pending or failed
     reason: str = ""
     description: str = ""

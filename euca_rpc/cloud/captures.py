@@ -162,7 +162,7 @@ def decide(view: View, now: Micros) -> tuple[list[Order | Late], Micros | None]:
 
 def _is_late(view: View, row: Capture, now: Micros) -> bool:
     node = view.nodes.get(row.node)
-    return row.deadline <= now or node is None or node.admin_state not in ("active", "drained")
+    return row.deadline <= now or node is None or node.admin_state in ("fenced", "removed")
 
 
 # ------------------------------------------------------------------------------ written before it is carried out
@@ -208,18 +208,24 @@ def receipts(told: Mapping[str, Any], key: bytes, wall: Micros) -> Receipts:
     return found
 
 
-def take(view: View, told: Mapping[str, Any], shown: Receipts, now: Micros) -> Outcome:
-    """What a zone's answer to `report` says of captures.  The result are those to be forgotten: [(node, image id)]."""
+def take(view: View, zone: str, told: Mapping[str, Any], shown: Receipts, now: Micros) -> Outcome:
+    """What a zone's answer to `report` says of captures on its own nodes; the word of one that was fenced counts nothing.
+    The result are those to be forgotten: [(node, image id)]."""
     changes: list[Change] = []
     events: list[Event] = []
     over: list[tuple[str, str]] = []
     mentioned = set()
     for node_id, said in _said(told):
+        node = view.nodes.get(node_id)
+        if node is None or node.zone != zone or node.admin_state in ("fenced", "removed"):
+            continue
         row = view.captures.get(said.image_id)
         if row is None or row.node != node_id:
             if said.image_id in view.images:
                 over.append((node_id, said.image_id))
             continue
+        if row.id in mentioned:
+            continue  # said twice: the first word counts
         mentioned.add(row.id)
         if said.state == "working":
             if not row.accepted or row.detail != said.detail:
@@ -232,6 +238,8 @@ def take(view: View, told: Mapping[str, Any], shown: Receipts, now: Micros) -> O
             sentence = said.detail or f"{node_id} could not copy the disk of {row.instance_id}"
             _failed(view, row, "Server.InternalError", sentence, now, changes, events)
     for row in (view.captures[image_id] for image_id in sorted(view.captures)):
+        if row.node.partition("/")[0] != zone:
+            continue
         entry = (told.get("nodes") or {}).get(row.node)
         heard = entry is not None and entry["report"] is not None
         if heard and row.accepted and row.id not in mentioned:  # the node forgot it: asked again

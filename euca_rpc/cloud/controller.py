@@ -218,7 +218,7 @@ class CloudController:
                 lost = reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
                 return Outcome((done, *lost.changes), lost.events)
             taken = reports.take(view, zone, told, now)
-            made = captures.take(view, told, receipts, now)
+            made = captures.take(view, zone, told, receipts, now)
             again: list[Change] = []
             if whole := sorted({node for node, _ in (*strays, *made.result)}):
                 contacts = view.apply(taken.changes).contacts

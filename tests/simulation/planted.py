@@ -534,8 +534,8 @@ def what_is_over_is_not_told_to_the_node(patch):
     """Only what the node reports as done is to be forgotten; a failure is known to it."""
     real = captures.take
 
-    def take(v, told, shown, now):
-        out = real(v, told, shown, now)
+    def take(v, zone, told, shown, now):
+        out = real(v, zone, told, shown, now)
         done = {image for (_, image) in shown}
         return replace(out, result=[pair for pair in out.result if pair[1] in done])
 

@@ -15,7 +15,7 @@ from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
 from euca_rpc.machines import CaptureReport, MachineReport, NodeReport
-from euca_rpc.types import Capture, Contact, LaunchRequest, Node, Zone
+from euca_rpc.types import Capture, Contact, LaunchRequest, Node, Size, Zone
 from euca_rpc.wire.codec import pack
 
 KEY = b"k" * 32
@@ -136,11 +136,31 @@ def test_of_what_a_node_says_only_the_receipt_is_believed(site, change, why):
     assert why in site.now.reason
 
 
+def test_of_two_words_on_one_image_the_first_counts(site):
+    site.image()
+    site.tell(CaptureReport(site.last.id, "failed", "no"), site.done())
+    assert (site.now.state, site.now.reason) == ("failed", "no")
+
+
 def test_another_nodes_word_counts_nothing(site):
     site.image()
     site.bench.cloud.journal.do(nodes.add(site.caller, "open", "h2"))
     site.tell(site.done(), node="open/h2")
     assert site.now.state == "pending"
+
+
+def test_another_zones_word_counts_nothing(site):
+    """A cluster controller that is in somebody else's hands tells of a node that is not its own."""
+    site.image()
+    said = NodeReport(
+        NODE, "b", "simulated", "x86_64", Size(), 1, captures=(CaptureReport(site.last.id, "failed"),)
+    )
+    told = {"nodes": {NODE: {"report": said}}}
+    before = site.bench.view
+    assert captures.take(before, "other", told, {}, 0).changes == ()
+    assert captures.take(before, "open", told, {}, 0).changes != ()
+    fenced = before.apply([Put(replace(before.nodes[NODE], admin_state="fenced"))])
+    assert captures.take(fenced, "open", told, {}, 0).changes == ()
 
 
 def test_a_failure_is_told(site):
