@@ -23,7 +23,14 @@ HERE = Path(__file__).resolve().parent
 fake = _load("ec2_fake_cloud", HERE.parent / "ec2" / "conftest.py")
 letters = _load("soap_letters", HERE / "soap_letters.py")
 scene_ = _load("soap_scene", HERE / "soap_scene.py")
-_load("soap_forgeries", HERE / "soap_forgeries.py")
+PARTS = ("places", "signed", "keys", "texts", "times")
+for name in (
+    "soap_forging",
+    *(f"soap_forgeries_{part}" for part in PARTS),
+    "soap_forgeries",
+    "soap_weaknesses",
+):
+    _load(name, HERE / f"{name}.py")
 
 
 @pytest.fixture

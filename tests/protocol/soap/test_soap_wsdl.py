@@ -129,6 +129,8 @@ CALLS = [
     ("DescribeInstances", items("instancesSet", "instanceId", "*")),
     ("GetConsoleOutput", "<instanceId>*</instanceId>"),
     ("RebootInstances", items("instancesSet", "instanceId", "*")),
+    ("CreateImage", "<instanceId>*</instanceId><name>mine</name><description>words</description><noReboot>true</noReboot>"),
+    ("DescribeImages", "<ownersSet><item><owner>self</owner></item></ownersSet>"),
     ("StopInstances", items("instancesSet", "instanceId", "*") + "<force>false</force>"),
     ("StartInstances", items("instancesSet", "instanceId", "*")),
     ("TerminateInstances", items("instancesSet", "instanceId", "*")),
