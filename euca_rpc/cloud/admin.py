@@ -7,6 +7,7 @@ refused by name.  The caller is the administrator whom the certificate names, ne
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ from euca_rpc.cloud.zones import types_in_order
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
 from euca_rpc.shown import CredentialStatus
-from euca_rpc.types import Caller, Node, Quota
+from euca_rpc.types import Caller, Node, Quota, UserStatus
 
 Rows = list[dict[str, Any]]
 
@@ -170,8 +171,16 @@ def instances(c: Context, caller: Caller) -> Rows:
 def users(c: Context, caller: Caller) -> Rows:
     view = c.cloud.journal.view
     return [
-        {"name": u.name, "account": u.account_id, "admin": u.is_admin, "enabled": u.enabled, "email": u.email}
+        {
+            "name": u.name,
+            "account": u.account_id,
+            "admin": u.is_admin,
+            "enabled": u.enabled,
+            "status": str(u.status),
+            "email": u.email,
+        }
         for u in sorted(view.users.values(), key=lambda u: u.name)
+        if u.status is not UserStatus.DELETED
     ]
 
 
@@ -195,6 +204,26 @@ def events(c: Context, caller: Caller, subject: str | None = None, limit: int = 
 
 
 # --------------------------------------------------------------------------------------------------- images
+TRACED = ("instance.launched", "instance.moved", "instance.seen", "instance.terminate")
+
+
+def history(c: Context, caller: Caller, after: int = 0, limit: int = 1000) -> Rows:
+    """What became of every instance, oldest first: the events that a trace is made of, beyond the one numbered
+    ``after``."""
+    return [
+        {
+            "id": e.id,
+            "at": e.at,
+            "kind": e.kind,
+            "subject": e.subject,
+            "user": e.actor,
+            "account": e.account_id,
+            "facts": json.loads(e.facts),
+        }
+        for e in c.cloud.store.events_after(after, TRACED, min(max(limit, 1), 1000))
+    ]
+
+
 def image_list(c: Context, caller: Caller) -> Rows:
     return [
         {
@@ -437,6 +466,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "images": image_list,
     "explain": explain_,
     "events": events,
+    "history": history,
     "image_add": image_add,
     "image_remove": image_remove,
     "upload_add": upload_add,

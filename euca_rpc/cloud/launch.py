@@ -244,7 +244,13 @@ def commit_launch(
                 i.id,
                 now,
                 plan.caller,
-                facts={"reservation": reservation_id, "node": i.node, "type": i.vm_type, "image": i.image_id},
+                facts={
+                    "reservation": reservation_id,
+                    "node": i.node,
+                    "type": i.vm_type,
+                    "size": i.size.parts(),
+                    "image": i.image_id,
+                },
             )
             for i in instances
         )

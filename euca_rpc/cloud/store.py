@@ -309,6 +309,14 @@ class Store:
             where = (model.kind == kind) if where is None else where & (model.kind == kind)
         return self.select(Event, where, limit, newest=True)
 
+    def events_after(self, after: int, kinds: Sequence[str], limit: int) -> list[Event]:
+        """The oldest first."""
+        table = self.tables[Event]
+        model = table.model
+        query = model.select(*[getattr(model, name) for name in table.names])
+        query = query.where((model.id > after) & model.kind.in_(list(kinds))).order_by(model.id).limit(limit)
+        return [table.load(found) for found in query.tuples()]
+
     # --------------------------------------------------------------------------------------------- writing
     @contextmanager
     def transaction(self) -> Iterator[Callable[[Sequence[Change], Sequence[Event]], None]]:

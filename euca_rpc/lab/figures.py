@@ -153,7 +153,7 @@ def _slowdown(stays: Sequence[Stay]) -> float | None:
 
 def _as_recorded(record: Record) -> float | None:
     hosts = list(record.site.hosts)
-    recorded = {r.key: host_of(r.recorded, hosts) for r in record.workload.requests if r.recorded}
+    recorded = {r.key: host_of(r.recorded.split()[0], hosts) for r in record.workload.requests if r.recorded}
     same = sum(1 for d in record.decisions if d.nodes and recorded.get(d.key) == d.nodes[0])
     return same / len(recorded) if recorded else None
 

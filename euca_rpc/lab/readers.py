@@ -87,7 +87,8 @@ def read_starts(lines: Iterable[str], name: str) -> Workload:
 # ------------------------------------------------------------------------------------------------------------ CSV
 def read_csv(lines: Iterable[str], name: str) -> Workload:
     """A header, then a row a launch.  ``at`` (seconds since the beginning) and ``cores`` must be there; ``memory_mb``,
-    ``disk_gb`` (of each machine), ``count``, ``user``, ``account``, ``duration`` and ``asked`` (seconds; empty: unknown),
+    ``disk_gb`` (of each machine), ``count``, ``user``, ``account``, ``duration`` and ``asked`` (seconds; empty: unknown; of
+    several machines that ended apart each one's duration, by spaces, "-" for one that goes on),
     ``hints`` (``name=value;…``), ``key`` and ``node`` (where it really went) may be."""
     rows = csv.DictReader(lines, strict=True)
     columns = rows.fieldnames or []
@@ -108,22 +109,33 @@ def read_csv(lines: Iterable[str], name: str) -> Workload:
             _whole(row.get("memory_mb") or "0", number),
             _whole(row.get("disk_gb") or "0", number),
         )
+        count = _whole(row.get("count") or "1", number, 1)
+        ran = _durations(row.get("duration") or "", count, number)
         requests.append(
             Request(
                 row.get("key") or str(number - 1),
                 _seconds(row["at"], number),
                 size,
-                _seconds(row["duration"], number) if row.get("duration") else None,
-                _whole(row.get("count") or "1", number, 1),
+                None if None in ran else max(one for one in ran if one is not None),
+                count,
                 row.get("user") or "",
                 row.get("account") or "",
                 _seconds(row["asked"], number) if row.get("asked") else None,
                 _hints(row.get("hints") or "", number),
                 row.get("node") or "",
+                ran if len(set(ran)) > 1 else (),
             )
         )
     asked = {"users": "user", "memory": "memory_mb", "disk": "disk_gb", "asked": "asked", "nodes": "node"}
     return _workload(name, requests, {what for what, column in asked.items() if column not in columns}, [])
+
+
+def _durations(text: str, count: int, number: int) -> tuple[Micros | None, ...]:
+    words = text.split() or ["-"]
+    if len(words) not in (1, count):
+        raise _wrong(number, f"{len(words)} durations for {count} machines")
+    found = [None if word == "-" else _seconds(word, number) for word in words]
+    return tuple(found * count if len(found) == 1 else found)
 
 
 def _hints(text: str, number: int) -> tuple[tuple[str, str], ...]:
@@ -217,7 +229,8 @@ def rows(workload: Workload) -> Iterator[list[str]]:
     yield list(COLUMNS)
     for r in workload.requests:
         hints = ";".join(f"{key}={value}" for key, value in r.hints)
-        times = [_text(r.duration), _text(r.asked)]
+        ran = " ".join(_text(one) or "-" for one in r.apart) or _text(r.duration)
+        times = [ran, _text(r.asked)]
         yield [
             _text(r.at), *map(str, (*r.size.parts(), r.count)), r.user, r.account, *times, hints, r.key, r.recorded,
         ]  # fmt: skip

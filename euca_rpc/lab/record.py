@@ -59,29 +59,25 @@ def as_recorded(workload: Workload, site: Site) -> Record:
     hosts = list(site.hosts)
     stays, decisions = [], []
     for request in workload.requests:
-        node = host_of(request.recorded, hosts)
-        if node is None:
+        names = request.recorded.split()
+        found = [
+            host_of(name, hosts)
+            for name in (names if len(names) == request.count else names[:1] * request.count)
+        ]
+        nodes = [node for node in found if node is not None]
+        if len(nodes) < request.count:
             raise EucaError(
                 "parameter_invalid",
                 f"{workload.name}: {request.key} went to {request.recorded or 'a node that is not recorded'}, which is none "
                 f"of the site's {len(hosts)} nodes",
             )
-        decisions.append(Decision(request.key, request.at, (node,) * request.count))
-        ended = None if request.duration is None else request.at + request.duration
-        stays += [
-            Stay(
-                request.key,
-                node,
-                request.size,
-                request.user,
-                request.at,
-                request.at,
-                ended,
-                0,
-                request.duration,
+        decisions.append(Decision(request.key, request.at, tuple(nodes)))
+        for node, duration in zip(nodes, request.durations, strict=True):
+            ended = None if duration is None else request.at + duration
+            stay = Stay(
+                request.key, node, request.size, request.user, request.at, request.at, ended, 0, duration
             )
-            for _ in range(request.count)
-        ]
+            stays.append(stay)
     return Record(workload, RECORDED, site, tuple(decisions), tuple(stays))
 
 
@@ -121,9 +117,9 @@ class Recorder:
 
     def launched(self, request: Request, now: Micros, ids: Sequence[str], nodes: Sequence[str]) -> None:
         self._decisions.append(Decision(request.key, now - self.begin, tuple(nodes)))
-        for id in ids:
+        for id, duration in zip(ids, request.durations, strict=True):
             stay = self._stays[id]
-            stay.wait, stay.duration = now - self.begin - request.at, request.duration
+            stay.wait, stay.duration = now - self.begin - request.at, duration
 
     def refused(self, request: Request, now: Micros, refusal: EucaError) -> None:
         self._decisions.append(Decision(request.key, now - self.begin, (), refusal.symbol, refusal.sentence))

@@ -188,7 +188,11 @@ class Experiment:
         now = self.timeline.now()
         ids = [one.instance.id for one in made.instances]
         self._recorder.launched(request, now, ids, [one.instance.node for one in made.instances])
-        if request.duration is not None:
+        if request.apart:
+            for id, duration in zip(ids, request.apart, strict=True):
+                if duration is not None:
+                    self.timeline.at(now + duration, lambda id=id: self._end(caller, [id]))  # type: ignore[misc]
+        elif request.duration is not None:
             self.timeline.at(now + request.duration, lambda: self._end(caller, ids))
         return None
 

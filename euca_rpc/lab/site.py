@@ -10,6 +10,8 @@ memory_mb = 65536
 disk_gb = 1000
 idle_watts = 100.0
 busy_watts = 250.0
+
+Instead of ``count`` a group may have ``hosts``, a list of names.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,14 @@ def _zone(path: Path, said: Mapping[str, Any]) -> Zone:
     if not isinstance(name, str) or not is_name(name):
         raise EucaError("parameter_invalid", f"{path}: a zone's name is a-z, 0-9 and -, not {name!r}")
     hosts: list[Host] = []
-    allowed = ("count", "cores", "memory_mb", "disk_gb", *(f.name for f in fields(Host) if "watts" in f.name))
+    allowed = (
+        "count",
+        "hosts",
+        "cores",
+        "memory_mb",
+        "disk_gb",
+        *(f.name for f in fields(Host) if "watts" in f.name),
+    )
     for group in _tables(path, said, "nodes"):
         _known(path, group, allowed, f"in the nodes of {name}")
         size = Size(
@@ -102,8 +112,9 @@ def _zone(path: Path, said: Mapping[str, Any]) -> Zone:
             int(_number(path, group, "disk_gb", PLENTY, 1)),
         )
         idle, busy = _number(path, group, "idle_watts", 100.0), _number(path, group, "busy_watts", 200.0)
-        for _ in range(int(_number(path, group, "count", 1, 1))):
-            hosts.append(Host(node_id(name, f"node-{len(hosts):04}"), size, idle, busy))
+        count = int(_number(path, group, "count", 1, 1))
+        for host in _names(path, group) or [f"node-{len(hosts) + n:04}" for n in range(count)]:
+            hosts.append(Host(node_id(name, host), size, idle, busy))
     if not hosts:
         raise EucaError("parameter_invalid", f"{path}: the zone {name} has no nodes")
     return Zone(
@@ -112,6 +123,35 @@ def _zone(path: Path, said: Mapping[str, Any]) -> Zone:
         _number(path, said, "boot_seconds", 0.0),
         _number(path, said, "end_seconds", 0.0),
     )
+
+
+def _names(path: Path, group: Mapping[str, Any]) -> list[str]:
+    said = group.get("hosts", [])
+    if not isinstance(said, list) or not all(isinstance(one, str) and is_name(one) for one in said):
+        raise EucaError("parameter_invalid", f"{path}: hosts is a list of names, each of a-z, 0-9 and -")
+    if said and "count" in group:
+        raise EucaError("parameter_invalid", f"{path}: say count or hosts, not both")
+    return said
+
+
+def write(site: Site) -> str:
+    """The site's file, as `read` takes it; hosts that are alike and follow each other are one group."""
+    lines: list[str] = []
+    for zone in site.zones:
+        lines += ["[[zone]]", f'name = "{zone.name}"']
+        lines += [f"boot_seconds = {zone.boot_seconds}", f"end_seconds = {zone.end_seconds}"]
+        for (offer, idle, busy), alike in groupby(
+            zone.hosts, lambda h: (h.offer, h.idle_watts, h.busy_watts)
+        ):
+            names = ", ".join(f'"{host.id.partition("/")[2]}"' for host in alike)
+            lines += ["[[zone.nodes]]", f"hosts = [{names}]"]
+            lines += [
+                f"{key} = {n}"
+                for key, n in zip(("cores", "memory_mb", "disk_gb"), offer.parts(), strict=True)
+            ]
+            lines += [f"idle_watts = {idle}", f"busy_watts = {busy}"]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _tables(path: Path, said: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

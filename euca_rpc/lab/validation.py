@@ -66,10 +66,11 @@ def one_step_ahead(workload: Workload, site: Site, policy: str) -> Alike:
             )
             touched.append(id)
         shot = _Shot(shot.number + 1, dict(targets), (*shot.changed, *touched))
-        node = host_of(request.recorded, hosts)
+        node = host_of(request.recorded, hosts) if request.count == 1 else None
         if node is None:
             raise EucaError(
-                "parameter_invalid", f"{workload.name}: {request.key} names none of the site's nodes"
+                "parameter_invalid",
+                f"{workload.name}: {request.key} names none of the site's nodes, or several",
             )
         size = request.size.times(request.count)
         fits = [id for id in hosts if request.size.fits(targets[id].room)]

@@ -29,7 +29,17 @@ class Request:
     account: str = ""
     asked: Micros | None = None  # the duration that its user asked for
     hints: tuple[tuple[str, str], ...] = ()
-    recorded: str = ""  # the node that the original scheduler chose
+    recorded: str = (
+        ""  # the node that the original scheduler chose; of several machines each one's, by spaces
+    )
+    apart: tuple[
+        Micros | None, ...
+    ] = ()  # each machine's own duration where they differ; `duration` is the longest
+
+    @property
+    def durations(self) -> tuple[Micros | None, ...]:
+        """Of each of its machines."""
+        return self.apart or (self.duration,) * self.count
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def test_a_wrong_line_is_named(lines: tuple[str, ...], said: str) -> None:
         ("at,cores\n0,1,2\n", "line 2: it does not have 2 columns"),
         ("at,cores\n0,1\nx,1\n", "line 3: 'x' is not a number of seconds"),
         ("at,cores,count\n0,1,0\n", "line 2: '0' is not a whole number from 1"),
+        ("at,cores,count,duration\n0,1,3,1 2\n", "line 2: 2 durations for 3 machines"),
         ("at,cores,hints\n0,1,oops\n", "line 2: the hint 'oops' is not name=value"),
     ],
 )
@@ -175,3 +176,12 @@ def test_resampling_keeps_days_whole_and_repeats() -> None:
         assert len(source) == 1  # all of one day, and all of it
         assert len(inside) == source.pop() % 4 + 1
     assert [r.at for r in one.requests] == sorted(r.at for r in one.requests)
+
+
+def test_machines_of_one_request_that_end_apart() -> None:
+    (found,) = readers.read_csv(["at,cores,count,duration\n", "0,1,3,5 - 7\n"], "t").requests
+    assert (found.duration, found.apart) == (None, (5 * SECOND, None, 7 * SECOND))
+    (found,) = readers.read_csv(["at,cores,count,duration\n", "0,1,2,5 7\n"], "t").requests
+    assert (found.duration, found.durations) == (7 * SECOND, (5 * SECOND, 7 * SECOND))
+    lines = [_line(row) for row in readers.rows(Workload("t", (found,)))]
+    assert readers.read_csv(lines, "t").requests == (found,)

@@ -15,7 +15,7 @@ from euca_rpc.lab import run
 from euca_rpc.lab.compare import compare, sign_flip
 from euca_rpc.lab.figures import figures, jain
 from euca_rpc.lab.record import Decision, Record, Stay
-from euca_rpc.lab.site import Host, Site, Zone, alike, read
+from euca_rpc.lab.site import Host, Site, Zone, alike, read, write
 from euca_rpc.lab.workload import Request, Workload
 from euca_rpc.policy import ranking
 from euca_rpc.types import Size
@@ -147,6 +147,15 @@ def test_machines_of_one_request_stay_together_or_none_is_launched() -> None:
     assert len(record.stays) == 3
 
 
+def test_machines_of_one_request_may_end_apart() -> None:
+    apart = (5 * SECOND, 9 * SECOND, None)
+    first = Request("a", 0, Size(1, 0, 0), None, 3, apart=apart)
+    record = run.simulate(
+        Workload("w", (first, Request("b", 20 * SECOND, Size(1, 0, 0), 0))), run.Plan(alike(1, 3), "greedy")
+    )
+    assert tuple(stay.ended for stay in record.stays[:3]) == apart
+
+
 def test_boot_and_end_take_as_long_as_the_site_says() -> None:
     zone = replace(alike(1, 4).zones[0], boot_seconds=30.0, end_seconds=5.0)
     (stay,) = run.simulate(asks((0, 1, 100)), run.Plan(Site((zone,)), "greedy")).stays
@@ -266,9 +275,19 @@ def test_a_site_from_its_file(tmp_path):
     assert zone.boot_seconds == 30
 
 
+def test_a_site_survives_its_own_file(tmp_path):
+    path = tmp_path / "site.toml"
+    hosts = (Host("z/b", Size(4, 8, 8)), Host("z/a", Size(4, 8, 8)), Host("z/c", Size(2, 8, 8), 50.0, 75.5))
+    before = Site((Zone("z", hosts, 1.5), Zone("y", (Host("y/a", Size(1, 1, 1)),))))
+    path.write_text(write(before))
+    assert read(path) == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ("count = 2", 'count = 2\nhosts = ["a"]', "count or hosts, not both"),
+        ("count = 2", 'hosts = ["A b"]', "hosts is a list of names"),
         ("boot_seconds", "bootseconds", "did you mean 'boot_seconds'"),
         ("cores = 24", "cores = 0", "cores is 0, not a number from 1"),
         ("cores = 24", 'cores = "x"', "cores is 'x', not a number from 1"),
