@@ -25,7 +25,7 @@ COLUMNS = {
         "warnings",
     ),
     "instances": ("id", "state", "type", "node", "public_address", "private_address", "user", "reason"),
-    "users": ("name", "account", "admin", "enabled", "email"),
+    "users": ("name", "account", "admin", "status", "email"),
     "images": ("id", "kind", "name", "format", "architecture", "bytes", "kernel", "ramdisk", "public"),
     "policies": ("name", "cloud", "zones", "state", "failures", "last_failure"),
     "types": ("name", "cores", "memory_mb", "disk_gb"),

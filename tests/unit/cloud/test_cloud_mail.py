@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import email
 import email.policy
+import itertools
+import os
+import signal
 import ssl
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -212,6 +216,38 @@ def test_a_crash_between_the_servers_word_and_the_commit_repeats_the_same_messag
     first, second = site.messages()
     assert first["Message-ID"] == second["Message-ID"]
     assert first["Date"] == second["Date"]
+
+
+@pytest.mark.parametrize("point", range(1, 8))
+def test_killed_at_any_commit_nothing_is_lost_and_only_an_unwritten_250_is_repeated(
+    town, site, reopen, point
+):
+    """SIGKILL at the first, second … point around the commits that remove three mails: odd ones lie before a commit."""
+    for n in range(3):
+        town.ask(f"u{n}")
+    town.bench.cloud.store.close()
+    child = os.fork()
+    if child == 0:
+        try:
+            town.restart(reopen)
+            met = itertools.count(1)
+            town.bench.cloud.journal._crash = lambda where: (
+                os.kill(os.getpid(), signal.SIGKILL) if next(met) == point else None
+            )
+            mailer(town, site.port).send_due()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL) == (point <= 6)
+    before = Counter(m["Message-ID"] for m in site.messages())
+    assert sum(before.values()) == min((point + 1) // 2, 3)
+    town.restart(reopen)
+    assert mailer(town, site.port).send_due()
+    taken = Counter(m["Message-ID"] for m in site.messages())
+    assert len(taken) == 3
+    assert sum(taken.values()) == (4 if point in (1, 3, 5) else 3)
+    assert town.mails() == []
+    town.bench.cloud.store.close()
 
 
 def test_a_refused_mail_holds_up_no_other_and_is_tried_again_later_and_later(town, site):
