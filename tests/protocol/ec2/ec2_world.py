@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from lxml import etree
+
 from euca_ec2.endpoint import Endpoint, _Trail
 from euca_ec2.errors import code_of
 from euca_ec2.request import Request
@@ -189,6 +191,33 @@ def prepare(path: Path) -> None:
     one[5] = MachineReport(launched[5], 1, 0, "stopped", end="asked")
     _poll(bench, one)
     bench.cloud.store.close()
+
+
+# ------------------------------------------------------------------------------------------------- in few words
+COUNTS = {"MinCount": "1", "MaxCount": "1"}
+NS = {"e": f"http://ec2.amazonaws.com/doc/{VERSION}/"}
+
+
+def asked(world, action, caller=None, version=VERSION, **given):
+    """The answer's tree; dots are written as two underscores."""
+    parameters = {name.replace("__", "."): value for name, value in given.items()}
+    code, answer = world.ask(action, parameters, caller, version)
+    assert code == "200", answer
+    return etree.fromstring(answer.encode())
+
+
+def refused(world, action, caller=None, **given):
+    parameters = {name.replace("__", "."): value for name, value in given.items()}
+    return world.ask(action, parameters, caller)
+
+
+def texts(tree, path):
+    return [it.text for it in tree.iterfind("/".join(f"e:{part}" for part in path.split("/")), NS)]
+
+
+def launched(world, caller=None, **given):
+    tree = asked(world, "RunInstances", caller, ImageId=world.image, **COUNTS, **given)
+    return texts(tree, "instancesSet/item/instanceId")[0]
 
 
 # ----------------------------------------------------------------------------------------------- the table

@@ -1,12 +1,11 @@
-"""Tags, launch permissions, attributes, hints, the default network, dry runs, pages and filters, seen on a real cloud."""
+"""Hints, the default network, dry runs, pages, limits and SOAP's words for the same, seen on a real cloud."""
 
 from __future__ import annotations
 
-import base64
 import re
 
 import pytest
-from ec2_world import CASES
+from ec2_world import CASES, COUNTS, asked, launched, refused, texts
 from lxml import etree
 
 from euca_ec2.endpoint import Endpoint
@@ -16,316 +15,6 @@ from euca_ec2.settings import Ec2Settings, read
 from euca_ec2.soap_parsing import reader
 from euca_rpc.clock import SECOND
 from euca_rpc.errors import EucaError
-
-NS = {"e": "http://ec2.amazonaws.com/doc/2016-11-15/"}
-RUN = {"MinCount": "1", "MaxCount": "1"}
-
-
-def asked(world, action, caller=None, version="2016-11-15", **given):
-    """The answer's tree; dots are written as two underscores."""
-    parameters = {name.replace("__", "."): value for name, value in given.items()}
-    code, answer = world.ask(action, parameters, caller, version)
-    assert code == "200", answer
-    return etree.fromstring(answer.encode())
-
-
-def refused(world, action, caller=None, **given):
-    parameters = {name.replace("__", "."): value for name, value in given.items()}
-    return world.ask(action, parameters, caller)
-
-
-def texts(tree, path):
-    return [it.text for it in tree.iterfind("/".join(f"e:{part}" for part in path.split("/")), NS)]
-
-
-def launched(world, caller=None, **given):
-    tree = asked(world, "RunInstances", caller, ImageId=world.image, **RUN, **given)
-    return texts(tree, "instancesSet/item/instanceId")[0]
-
-
-# ---------------------------------------------------------------------------------------------------- tags
-def test_a_tag_is_shown_wherever_its_resource_is_and_goes_again(world):
-    w = world()
-    for id in (w.running, w.image, w.key):
-        asked(w, "CreateTags", ResourceId__1=id.upper(), Tag__1__Key="who", Tag__1__Value="me & <you>")
-    shown = {
-        "DescribeInstances": "reservationSet/item/instancesSet/item/tagSet/item",
-        "DescribeImages": "imagesSet/item/tagSet/item",
-        "DescribeKeyPairs": "keySet/item/tagSet/item",
-        "DescribeTags": "tagSet/item",
-    }
-    for action, path in shown.items():
-        for name, value in (("tag:who", "me*"), ("tag-key", "w?o"), ("tag-value", "me & <*")):
-            tree = asked(w, action, Filter__1__Name=name, Filter__1__Value__1=value) if action != "DescribeTags" else (
-                asked(w, action, Filter__1__Name=name.replace("tag-", ""), Filter__1__Value__1=value))  # fmt: skip
-            assert ("who", "me & <you>") in zip(
-                texts(tree, path + "/key"), texts(tree, path + "/value"), strict=True
-            )
-    assert asked(w, "DescribeInstances", Filter__1__Name="tag:who", Filter__1__Value__1="you").find(
-        "e:reservationSet/e:item", NS
-    ) is None  # fmt: skip
-    asked(w, "DeleteTags", ResourceId__1=w.running, Tag__1__Key="who", Tag__1__Value="somebody else")
-    asked(w, "DeleteTags", ResourceId__1=w.image, Tag__1__Key="who", Tag__1__Value="")
-    asked(w, "DeleteTags", ResourceId__1=w.key, Tag__1__Key="who")
-    rest = asked(w, "DescribeTags", Filter__1__Name="key", Filter__1__Value__1="who")
-    assert texts(rest, "tagSet/item/resourceId") == [w.image, w.running]
-    assert texts(rest, "tagSet/item/resourceType") == ["image", "instance"]
-
-
-def test_a_filter_by_tag_is_known_to_every_list_of_what_can_have_tags(standing):
-    for action in (
-        "DescribeInstances", "DescribeInstanceStatus", "DescribeImages", "DescribeKeyPairs", "DescribeTags", "DescribeVpcs",
-        "DescribeSubnets", "DescribeSecurityGroups", "DescribeAddresses", "DescribeVolumes", "DescribeSnapshots",
-    ):  # fmt: skip
-        none = asked(standing, action, Filter__1__Name="tag:no such key", Filter__1__Value__1="*")
-        assert not none.xpath("//*[local-name()='item']"), action
-
-
-@pytest.mark.parametrize("value", [r"w\?b", r"\*", "W?b", "web?", "?", ""])
-def test_a_pattern_that_does_not_fit_finds_nothing(value, standing):
-    tree = asked(standing, "DescribeInstances", Filter__1__Name="tag:Name", Filter__1__Value__1=value)
-    assert texts(tree, "reservationSet/item/reservationId") == []
-
-
-def test_stars_and_question_marks_can_be_meant_literally(world):
-    w = world()
-    asked(w, "CreateTags", ResourceId__1=w.running, Tag__1__Key="odd", Tag__1__Value=r"a*b?c\d")
-    for value, count in ((r"a\*b\?c\\d", 1), (r"a\*b\*", 0), ("a*d", 1), (r"a?b?c?d", 1)):
-        tree = asked(w, "DescribeInstances", Filter__1__Name="tag:odd", Filter__1__Value__1=value)
-        assert len(texts(tree, "reservationSet/item/reservationId")) == count, value
-
-
-def test_a_launch_puts_its_tags_on_every_machine(world):
-    w = world()
-    tree = asked(
-        w, "RunInstances", ImageId=w.image, MinCount="2", MaxCount="2", TagSpecification__1__ResourceType="instance",
-        TagSpecification__1__Tag__1__Key="Name", TagSpecification__1__Tag__1__Value="db",
-    )  # fmt: skip
-    assert texts(tree, "instancesSet/item/tagSet/item/value") == ["db", "db"]
-    found = asked(w, "DescribeInstances", Filter__1__Name="tag:Name", Filter__1__Value__1="db")
-    assert texts(found, "reservationSet/item/instancesSet/item/tagSet/item/key") == ["Name", "Name"]
-
-
-@pytest.mark.parametrize("action", ["CreateKeyPair", "ImportKeyPair", "RegisterImage"])
-@pytest.mark.parametrize("key", ["aws:mine", "k" * 128])
-def test_what_is_made_with_bad_tags_is_not_made(action, key, world):
-    w = world()
-    before = len(w.bench.view.keys), sum(it.removed_at is None for it in w.bench.view.images.values())
-    kind = "image" if action == "RegisterImage" else "key-pair"
-    code, answer = w.ask(action, {
-        **CASES[action][0](w), "TagSpecification.1.ResourceType": kind, "TagSpecification.1.Tag.1.Key": key})  # fmt: skip
-    assert code == "InvalidParameterValue", answer
-    assert before == (
-        len(w.bench.view.keys),
-        sum(it.removed_at is None for it in w.bench.view.images.values()),
-    )
-
-
-def test_tags_of_others_and_too_many_tags(world):
-    w = world()
-    assert (
-        refused(w, "CreateTags", w.bob, ResourceId__1=w.running, Tag__1__Key="a")[0]
-        == "InvalidInstanceID.NotFound"
-    )
-    assert (
-        refused(w, "CreateTags", w.bob, ResourceId__1=w.key, Tag__1__Key="a")[0] == "InvalidKeyPair.NotFound"
-    )
-    many = {f"Tag__{n}__Key": str(n) for n in range(1, 52)}
-    assert refused(w, "CreateTags", ResourceId__1=w.running, **many)[0] == "TagLimitExceeded"
-    twice = refused(w, "CreateTags", ResourceId__1=w.running, Tag__1__Key="a", Tag__2__Key="a")
-    assert twice[0] == "InvalidParameterValue"
-    assert texts(asked(w, "DescribeTags", w.bob), "tagSet/item/key") == []
-
-
-# ------------------------------------------------------------------------------------------ launch permissions
-def permissions(w):
-    tree = asked(w, "DescribeImageAttribute", ImageId=w.image, Attribute="launchPermission")
-    return texts(tree, "launchPermission/item/group") + texts(tree, "launchPermission/item/userId")
-
-
-NEW = {
-    "LaunchPermission.Add.1.Group": "all", "LaunchPermission.Add.2.UserId": "123456789012", "LaunchPermission.Remove.1.UserId": "BOB",
-}  # fmt: skip
-
-
-def test_launch_permissions_in_both_spellings(world):
-    w = world()
-    bob = w.bob.account_id
-    assert permissions(w) == [bob]
-    assert (
-        w.ask(
-            "ModifyImageAttribute", {"ImageId": w.image, **{k: v.replace("BOB", bob) for k, v in NEW.items()}}
-        )[0]
-        == "200"
-    )
-    assert permissions(w) == ["all", "123456789012"]
-    for operation, name, who in (
-        ("remove", "UserGroup", "all"), ("remove", "UserId", "123456789012"), ("add", "UserId", bob),
-    ):  # fmt: skip
-        asked(
-            w,
-            "ModifyImageAttribute",
-            ImageId=w.image,
-            Attribute="launchPermission",
-            OperationType=operation,
-            **{f"{name}__1": who},
-        )
-    assert permissions(w) == [bob]
-    asked(w, "ResetImageAttribute", ImageId=w.image, Attribute="launchPermission")
-    assert permissions(w) == []
-    assert refused(w, "RunInstances", w.bob, ImageId=w.image, **RUN)[0] == "InvalidAMIID.NotFound"
-
-
-def test_a_permission_is_what_it_says(world):
-    w = world()
-    assert launched(w, w.bob).startswith("i-")
-    own = asked(w, "DescribeImages", w.bob, ExecutableBy__1="self")
-    assert texts(own, "imagesSet/item/imageId") == [w.image]
-    assert w.image not in texts(
-        asked(w, "DescribeImages", w.bob, ExecutableBy__1="all"), "imagesSet/item/imageId"
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "code"),
-    [
-        ({"LaunchPermission.Add.1.Group": "friends"}, "InvalidParameterValue"),
-        ({"LaunchPermission.Add.1.UserId": "12"}, "InvalidParameterValue"),
-        ({"LaunchPermission.Add.1.UserId": "123456789012", "LaunchPermission.Add.1.Group": "all"}, "InvalidParameterCombination"),
-        ({"OperationType": "grant", "UserId.1": "123456789012"}, "InvalidParameterValue"),
-        ({"UserId.1": "123456789012"}, "MissingParameter"),
-        ({"OperationType": "add"}, "MissingParameter"),
-        ({}, "MissingParameter"),
-        ({"ProductCode.1": "x"}, "UnsupportedOperation"),
-        ({"Description.Value": "x"}, "UnsupportedOperation"),
-        ({"Attribute": "kernel"}, "InvalidParameterValue"),
-    ],
-)  # fmt: skip
-def test_permissions_that_are_refused_change_nothing(given, code, standing):
-    before = permissions(standing)
-    assert standing.ask("ModifyImageAttribute", {"ImageId": standing.image, **given})[0] == code
-    assert permissions(standing) == before
-
-
-@pytest.mark.parametrize("dry", ["true", "false"])
-def test_who_does_not_own_an_image_is_told_so(dry, standing):
-    w = standing
-    for action, given in (
-        ("ModifyImageAttribute", {"LaunchPermission.Add.1.Group": "all"}), ("ResetImageAttribute", {"Attribute": "launchPermission"}),
-        ("DeregisterImage", {}), ("DescribeImageAttribute", {"Attribute": "launchPermission"}),
-    ):  # fmt: skip
-        code, sentence = w.ask(action, {"ImageId": w.image, "DryRun": dry, **given}, w.bob)
-        assert code == "UnauthorizedOperation", (action, sentence)
-    assert w.ask("DescribeImageAttribute", {"ImageId": w.image, "Attribute": "kernel"}, w.bob)[0] == "200"
-
-
-# ---------------------------------------------------------------------------------------------- registration
-def test_register_and_deregister(world):
-    w = world()
-    made = texts(
-        asked(w, "RegisterImage", ImageLocation="uploads/machine", Name="mine", KernelId=w.kernel), "imageId"
-    )[0]
-    shown = asked(w, "DescribeImages", ImageId__1=made)
-    assert texts(shown, "imagesSet/item/name") == ["mine"]
-    assert texts(shown, "imagesSet/item/isPublic") == ["false"]
-    code, sentence = refused(w, "DeregisterImage", ImageId=w.kernel)
-    assert code == "DependencyViolation"
-    assert made in sentence
-    asked(w, "DeregisterImage", ImageId=made)
-    assert refused(w, "DescribeImages", ImageId__1=made)[0] == "InvalidAMIID.NotFound"
-    old = asked(w, "RegisterImage", version="2007-08-29", ImageLocation="uploads/machine")
-    assert old.findtext("{*}imageId").startswith("emi-")
-
-
-@pytest.mark.parametrize(
-    "location", ["http://127.0.0.1/x", "file:///etc/passwd", "/etc/passwd", "../x", "none"]
-)
-def test_only_uploads_can_be_registered(location, standing):
-    assert refused(standing, "RegisterImage", ImageLocation=location, Name="n")[0] == "InvalidAMIID.NotFound"
-
-
-# ------------------------------------------------------------------------------------------------- attributes
-ATTRIBUTES = {
-    "instanceType": ("InstanceType.Value", "m1.large"), "disableApiTermination": ("DisableApiTermination.Value", "true"),
-    "instanceInitiatedShutdownBehavior": ("InstanceInitiatedShutdownBehavior.Value", "stop"),
-    "userData": ("UserData.Value", base64.b64encode(b"new").decode()),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("attribute", ATTRIBUTES)
-@pytest.mark.parametrize("old_spelling", [True, False])
-def test_an_attribute_that_is_changed_is_shown_so(attribute, old_spelling, world):
-    w = world()
-    name, value = ATTRIBUTES[attribute]
-    given = {"Attribute": attribute, "Value": value} if old_spelling else {name: value}
-    assert w.ask("ModifyInstanceAttribute", {"InstanceId": w.stopped, **given}) == ("200", ANY)
-    shown = asked(w, "DescribeInstanceAttribute", InstanceId=w.stopped, Attribute=attribute)
-    assert texts(shown, f"{attribute}/value") == [value]
-
-
-class _Any:
-    def __eq__(self, other):
-        return True
-
-    __hash__ = None
-
-
-ANY = _Any()
-
-
-def test_every_attribute_is_described(standing):
-    for name in (
-        ACTIONS["DescribeInstanceAttribute"]
-        .request.__dataclass_fields__["attribute"]
-        .metadata["wire"]
-        .kind.words
-    ):
-        shown = asked(standing, "DescribeInstanceAttribute", InstanceId=standing.running, Attribute=name)
-        assert shown.find(f"e:{name}", NS) is not None
-
-
-def test_kernel_and_ramdisk_go_back_to_the_images(world):
-    w = world()
-    for attribute, prefix in (("kernel", "eki"), ("ramdisk", "eri")):
-        asked(w, "ResetInstanceAttribute", InstanceId=w.stopped, Attribute=attribute)
-        shown = asked(w, "DescribeInstanceAttribute", InstanceId=w.stopped, Attribute=attribute)
-        assert texts(shown, f"{attribute}/value")[0].startswith(prefix)
-    assert (
-        refused(w, "ResetInstanceAttribute", InstanceId=w.running, Attribute="kernel")[0]
-        == "IncorrectInstanceState"
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "code"),
-    [
-        ({}, "MissingParameter"),
-        ({"Attribute": "instanceType"}, "MissingParameter"),
-        ({"Attribute": "colour", "Value": "red"}, "InvalidParameterValue"),
-        ({"InstanceType.Value": "m1.large", "Kernel.Value": "eki-00000000"}, "InvalidParameterCombination"),
-        ({"InstanceType.Value": "t9.huge"}, "InvalidInstanceType"),
-        ({"Kernel.Value": "emi-00000001"}, "InvalidAMIID.Malformed"),
-        ({"SourceDestCheck.Value": "false"}, "UnsupportedOperation"),
-        ({"EbsOptimized.Value": "true"}, "UnsupportedOperation"),
-        ({"GroupId.1": "sg-00000000"}, "InvalidGroup.NotFound"),
-        ({"Attribute": "disableApiTermination", "Value": "perhaps"}, "InvalidParameterValue"),
-        ({"Attribute": "userData", "Value": "%"}, "InvalidParameterValue"),
-    ],
-)  # fmt: skip
-def test_changes_that_are_refused(given, code, standing):
-    seen, sentence = standing.ask("ModifyInstanceAttribute", {"InstanceId": standing.stopped, **given})
-    assert seen == code, sentence
-
-
-def test_a_protected_machine_is_not_terminated(world):
-    w = world()
-    id = launched(w, DisableApiTermination="true", ClientToken="once")
-    code, sentence = refused(w, "TerminateInstances", InstanceId__1=id)
-    assert code == "OperationNotPermitted"
-    assert "disableApiTermination" in sentence
-    assert launched(w, DisableApiTermination="true", ClientToken="once") == id
-    asked(w, "ModifyInstanceAttribute", InstanceId=id, DisableApiTermination__Value="false")
-    asked(w, "TerminateInstances", InstanceId__1=id)
 
 
 # -------------------------------------------------------------------------------------------------- policies
@@ -362,7 +51,7 @@ def test_hints_reach_the_policies(world):
     ],
 )  # fmt: skip
 def test_hints_that_are_refused(given, code, standing):
-    seen, sentence = standing.ask("RunInstances", {"ImageId": standing.image, **RUN, **given})
+    seen, sentence = standing.ask("RunInstances", {"ImageId": standing.image, **COUNTS, **given})
     assert seen == code, sentence
 
 
@@ -395,7 +84,7 @@ def test_the_default_network_is_shown_alike_everywhere(world):
         w,
         "RunInstances",
         ImageId=w.image,
-        **RUN,
+        **COUNTS,
         SubnetId=by_zone["west"],
         Placement__AvailabilityZone="east",
     )
@@ -424,10 +113,10 @@ def test_a_dry_run_does_nothing_and_says_so(action, standing):
 
 
 DRY_REFUSALS = [
-    ("RunInstances", {"ImageId": "emi-00000000", **RUN}, "InvalidAMIID.NotFound"),
-    ("RunInstances", {"ImageId": "emi-00000001", "KeyName": "none", **RUN}, "InvalidKeyPair.NotFound"),
-    ("RunInstances", {"ImageId": "emi-00000001", "InstanceType": "t9.huge", **RUN}, "InvalidInstanceType"),
-    ("RunInstances", {"ImageId": "emi-00000001", "Placement.AvailabilityZone": "mars", **RUN}, "InvalidZone.NotFound"),
+    ("RunInstances", {"ImageId": "emi-00000000", **COUNTS}, "InvalidAMIID.NotFound"),
+    ("RunInstances", {"ImageId": "emi-00000001", "KeyName": "none", **COUNTS}, "InvalidKeyPair.NotFound"),
+    ("RunInstances", {"ImageId": "emi-00000001", "InstanceType": "t9.huge", **COUNTS}, "InvalidInstanceType"),
+    ("RunInstances", {"ImageId": "emi-00000001", "Placement.AvailabilityZone": "mars", **COUNTS}, "InvalidZone.NotFound"),
     ("CreateKeyPair", {"KeyName": "one"}, "InvalidKeyPair.Duplicate"),
     ("CreateTags", {"ResourceId.1": "i-00000000", "Tag.1.Key": "a"}, "InvalidInstanceID.NotFound"),
     ("DeleteTags", {"ResourceId.1": "emi-00000000"}, "InvalidAMIID.NotFound"),
@@ -562,38 +251,3 @@ def test_nothing_but_tags_and_hints_of_ours_is_in_the_class_of_a_launch(world):
     )
     assert w.placer.told[-1][1] == []
     assert re.fullmatch("i-[0-9a-f]{8}", launched(w))
-
-
-EVERYWHERE = {
-    "DescribeAvailabilityZones": "zone-name", "DescribeRegions": "region-name", "DescribeInstanceTypes": "instance-type",
-    "DescribeInstanceTypeOfferings": "location", "DescribeImages": "name", "DescribeKeyPairs": "key-name",
-    "DescribeInstances": "image-id", "DescribeInstanceStatus": "availability-zone", "DescribeTags": "key",
-    "DescribeVpcs": "vpc-id", "DescribeSubnets": "subnet-id", "DescribeSecurityGroups": "group-name",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("action", EVERYWHERE)
-def test_wildcards_work_in_every_list(action, standing):
-    def count(value):
-        tree = asked(standing, action, Filter__1__Name=EVERYWHERE[action], Filter__1__Value__1=value)
-        return len(tree.xpath("/*/*/*[local-name()='item']"))
-
-    assert count("*") == len(asked(standing, action).xpath("/*/*/*[local-name()='item']")) > 0
-    assert count("?*") == count("*")
-    assert count(r"\*") == count("?") == 0
-
-
-def test_every_list_that_can_be_filtered_is_tried_above():
-    lists = {name for name, it in ACTIONS.items() if "filters" in it.request.__dataclass_fields__}
-    assert lists - set(EVERYWHERE) == {
-        "DescribeAddresses",
-        "DescribeVolumes",
-        "DescribeSnapshots",
-    }  # always empty
-
-
-@pytest.mark.parametrize("action", [*EVERYWHERE, "DescribeAddresses", "DescribeVolumes", "DescribeSnapshots"])
-def test_an_unknown_filter_is_refused_by_name(action, standing):
-    code, sentence = refused(standing, action, Filter__1__Name="colour", Filter__1__Value__1="red")
-    assert code == "InvalidParameterValue"
-    assert "'colour'" in sentence
