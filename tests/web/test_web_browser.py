@@ -118,18 +118,18 @@ class Eyes:
             [f"{wide} pixels too wide"] if wide > 0 else []
         )
 
-    def photograph(self, path: str, theme: str) -> None:
+    def photograph(self, name: str, theme: str) -> None:
         if PHOTOS:
-            name = re.sub(r"[^a-z0-9]+", "-", path.partition("?")[0].lower()).strip("-") or "overview"
-            file = Path(PHOTOS) / f"{name}-{self.shape}-{theme}.jpg"
-            self.page.screenshot(path=str(file), type="jpeg", quality=60)
+            plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "overview"
+            file = Path(PHOTOS) / f"{plain}-{self.shape}-{theme}.jpg"
+            self.page.screenshot(path=str(file), type="jpeg", quality=45)
 
     def close(self) -> None:
         self.window.close()
 
 
-def pages_of(scene: Scene, who: str) -> list[str]:
-    """Every page that there is, by the table; so a new one is looked at from its first day."""
+def pages_of(scene: Scene, who: str) -> dict[str, str]:
+    """Every page that there is, by the table, and where it is shown; so a new one is looked at from its first day."""
     admin = scene.caller("admin")
     people, mails, credentials = scene.core.people, scene.core.mails, scene.core.credentials
     stopped = scene.core.instances.page(admin, state="stopped").rows[0].instance
@@ -155,7 +155,7 @@ def pages_of(scene: Scene, who: str) -> list[str]:
         for r in ROUTES
         if r.method == "GET" and (r.who == ANYONE) == (who == "") and r.path not in NO_PAGE
     ]
-    return [things[path] if "{" in path else things.get(path, path) for path in wanted]
+    return {path: things[path] if "{" in path else things.get(path, path) for path in wanted}
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,10 @@ def test_no_page_has_a_barrier(chromium: Any, town: Scene, who: str, shape: str,
     try:
         if who:
             eyes.log_in(who)
-        for path in pages_of(town, who) if who != "ann" else OTHER_FOR_USERS:
+        pages = pages_of(town, who) if who != "ann" else {f"user {path}": path for path in OTHER_FOR_USERS}
+        for name, path in pages.items():
             eyes.go(path)
-            eyes.photograph(path, theme)
+            eyes.photograph(name, theme)
             if barriers := eyes.barriers():
                 found[path] = barriers
     finally:

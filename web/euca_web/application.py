@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote
 
@@ -63,6 +63,14 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
     return cast("Callable[..., Iterable[bytes]]", made)
 
 
+@dataclass(slots=True)
+class _Trail:
+    """What is known of a request so far."""
+
+    route: str = "-"
+    asked: Asked | None = None
+
+
 class _Handler:
     def __init__(self, core: Core, settings: PortalSettings) -> None:
         self.core, self.settings = core, settings
@@ -75,36 +83,38 @@ class _Handler:
     def answer(self) -> bytes:
         began = self.core.clock.monotonic()
         id = new_request_id(self.core.ids)
-        trail = {"user": "-", "route": "-"}
+        trail = _Trail()
         try:
             body = self._answer(id, trail)
         except EucaError as error:
             if error.private or error.symbol == "internal":
                 log.warning("%s %s: %s; %s", id, error.symbol, error.sentence, error.private)
-            body = self._refusal(error, id)
+            body = self._refusal(error, id, trail.asked)
         except Exception:
-            log.exception("%s failed in %s", id, trail["route"])
+            log.exception("%s failed in %s", id, trail.route)
             body = self._refusal(
-                EucaError("internal", f"An internal error occurred; the log tells it under {id}."), id
+                EucaError("internal", f"An internal error occurred; the log tells it under {id}."),
+                id,
+                trail.asked,
             )
         took = (self.core.clock.monotonic() - began) / 1000
         status = str(cherrypy.serving.response.status or "200")[:3]
-        access.info("%s %s %s %s %.1fms", id, trail["user"], trail["route"], status, took)
+        user = trail.asked.present.user_name if trail.asked and trail.asked.present else "-"
+        access.info("%s %s %s %s %.1fms", id, user, trail.route, status, took)
         return body
 
-    def _answer(self, id: str, trail: dict[str, str]) -> bytes:
+    def _answer(self, id: str, trail: _Trail) -> bytes:
         request = cherrypy.serving.request
         header = request.headers.get
         safety.check_host(header("Host", ""), self.hosts)
         if request.path_info.startswith("/static/"):
-            trail["route"] = "static"
+            trail.route = "static"
             return self._static(request.path_info.removeprefix("/static/"))
         method = "GET" if request.method == "HEAD" else request.method
         route, path = find(method, request.path_info)
-        trail["route"] = route.name
+        trail.route = route.name
         jar = safety.cookies(header("Cookie", ""))
-        asked = self._asked(route, path, jar, id)
-        trail["user"] = asked.present.user_name if asked.present else "-"
+        asked = trail.asked = self._asked(path, jar, id)
         if (elsewhere := self._not_here(route, asked)) is not None:
             return self._told(elsewhere, asked, jar)
         if method == "POST":
@@ -124,7 +134,7 @@ class _Handler:
             self._come_back(refusal)
             return self._told(replace(route.again(asked), status=safety.status_of(refusal)), asked, jar)
 
-    def _asked(self, route: Route, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
+    def _asked(self, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
         request = cherrypy.serving.request
         visitor = Visitor(request.remote.ip, id, jar.get(safety.DEVICE, ""))
         token = jar.get(safety.SESSION, "")
@@ -196,7 +206,8 @@ class _Handler:
         response.headers["Location"] = answer.to
         return b""
 
-    def _refusal(self, error: EucaError, id: str) -> bytes:
+    def _refusal(self, error: EucaError, id: str, asked: Asked | None) -> bytes:
+        """Who is known keeps the menu."""
         response = cherrypy.serving.response
         self._common(id)
         response.status = safety.status_of(error)
@@ -204,7 +215,7 @@ class _Handler:
             response.headers.update(dict(error.headers))
         self._come_back(error)
         response.headers["Content-Type"] = "text/html; charset=utf-8"
-        return self.renderer.error(error.sentence, safety.status_of(error), id)
+        return self.renderer.error(error.sentence, safety.status_of(error), id, asked)
 
     def _come_back(self, refusal: EucaError) -> None:
         if "retry_after" in refusal.facts:
@@ -248,7 +259,7 @@ class _Handler:
             else f"An internal error occurred; the log tells it under {id}."
         )
         cherrypy.serving.response.headers["Content-Type"] = "text/html; charset=utf-8"
-        return self.renderer.error(sentence, number, id)
+        return self.renderer.error(sentence, number, id, None)
 
 
 def _query(text: str) -> list[tuple[str, str]]:

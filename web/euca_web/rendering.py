@@ -16,7 +16,7 @@ from markupsafe import Markup
 from euca_rpc.clock import SECOND, Micros, iso, moment
 from euca_rpc.nouns import Core
 
-from . import static_files
+from . import safety, static_files
 from .asked import NOTHING, Asked, Page
 from .menu import menu_of
 from .settings import PortalSettings
@@ -45,39 +45,25 @@ class Renderer:
         )
 
     def page(self, page: Page, asked: Asked, proof: str, said: str) -> bytes:
-        return self._rendered(
-            page.template,
-            {
-                "asked": asked,
-                "form": asked.form,
-                "trouble": asked.trouble,
-                "present": asked.present,
-                "proof": proof,
-                "said": said,
-                "menu": menu_of(asked),
-                **page.facts,
-            },
-        )
+        return self._rendered(page.template, asked, proof, {"said": said, **page.facts})
 
-    def error(self, sentence: str, status: int, id: str) -> bytes:
-        return self._rendered(
-            "error.html",
-            {
-                "sentence": sentence,
-                "status": status,
-                "request_id": id,
-                "asked": None,
-                "form": NOTHING,
-                "trouble": None,
-                "present": None,
-                "proof": "",
-                "said": "",
-                "menu": (),
-            },
-        )
+    def error(self, sentence: str, status: int, id: str, asked: Asked | None) -> bytes:
+        """``asked`` None: nobody knows yet who asks."""
+        proof = safety.proof(asked.token) if asked and asked.token else ""
+        facts = {"sentence": sentence, "status": status, "request_id": id, "said": ""}
+        return self._rendered("error.html", asked, proof, facts)
 
-    def _rendered(self, template: str, facts: Mapping[str, Any]) -> bytes:
-        return self._templates.get_template(template).render(**facts).encode("utf-8", "replace")
+    def _rendered(self, template: str, asked: Asked | None, proof: str, facts: Mapping[str, Any]) -> bytes:
+        common = {
+            "asked": asked,
+            "form": asked.form if asked else NOTHING,
+            "trouble": asked.trouble if asked else None,
+            "present": asked.present if asked else None,
+            "menu": menu_of(asked) if asked else (),
+            "proof": proof,
+        }
+        text = self._templates.get_template(template).render(**common, **facts)
+        return text.encode("utf-8", "replace")
 
 
 def link(path: str, **query: Any) -> str:
