@@ -96,10 +96,17 @@ def grow_and_authorize(path: Path, public_key: str) -> str:
 
 def _recover(disk: int, offset: int) -> None:
     """The disk of a machine that was not shut down: what its file system's journal holds is written before anything else
-    is, or it would be written over that at the first mount."""
+    is, or it would be written over that at the first mount.  Inside a partition the tools write the journal and then
+    fail to open the file system again, so that what they leave undone is done here."""
     (incompatible,) = struct.unpack("<I", os.pread(disk, 4, offset + 1024 + 96))
-    if incompatible & NEEDS_RECOVERY:
-        confined.run(["e2fsck", "-fp", f"/proc/self/fd/{disk}?offset={offset}"], fds=[disk], ok=(0, 1))
+    if not incompatible & NEEDS_RECOVERY:
+        return
+    there = f"/proc/self/fd/{disk}?offset={offset}"
+    confined.run(["debugfs", "-w", "-R", "journal_run", there], fds=[disk])
+    if b"starts at block 0," not in confined.run(["debugfs", "-R", "logdump", there], fds=[disk]):
+        raise EucaError("image_refused", "The journal of the image's file system cannot be written.")
+    confined.run(["debugfs", "-w", "-R", "feature -needs_recovery", there], fds=[disk])
+    confined.run(["e2fsck", "-fp", there], fds=[disk], ok=(0, 1))
 
 
 def _grow(disk: int) -> None:

@@ -122,6 +122,33 @@ def test_keys_that_were_there_stay(tmp_path: Path) -> None:
         assert image_keys.read(raw, 0, image_keys.KEYS).decode() == f"ssh-rsa OLD theirs\n{KEY}\n"
 
 
+@pytest.mark.parametrize("gpt", [False, True])
+def test_a_journal_that_a_power_cut_left_is_written_before_the_key(gpt: bool, tmp_path: Path) -> None:
+    """What an image of a running machine holds: at its first mount the journal would be written over the key."""
+    base, block = partitioned(tmp_path / "base", gpt), tmp_path / "block"
+    block.write_bytes(b"by the journal".ljust(4096, b"\0"))
+    subprocess.run(
+        ["debugfs", "-w", f"{base}?offset={START}"],
+        input=f"journal_open\njournal_write -b 3000 {block}\njournal_close\n".encode(),
+        check=True,
+        capture_output=True,
+    )
+    disk = tmp_path / "disk.qcow2"
+    root_disk.overlay(base, "raw", disk, base.stat().st_size)
+
+    def waiting() -> bool:
+        with root_disk.raw_view(disk) as view:
+            return bool(os.pread(view, 1, START + 1024 + 96)[0] & root_disk.NEEDS_RECOVERY)
+
+    assert waiting()
+    assert root_disk.grow_and_authorize(disk, KEY) == "partition"
+    assert not waiting()
+    with root_disk.raw_view(disk) as view:
+        assert KEY.encode() in image_keys.read(view, START, image_keys.KEYS)
+        size = 1024 << os.pread(view, 1, START + 1024 + 24)[0]
+        assert os.pread(view, 14, START + 3000 * size) == b"by the journal"
+
+
 def test_an_image_without_a_known_file_system_is_left_alone(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.write_bytes(b"\x07" * MIB)

@@ -153,6 +153,16 @@ class _Images(_Noun):
                 raise EucaError("image_not_found", f"The image id {id!r} does not exist.")
         return [it for it in seen.values() if not ids or it.id in ids]
 
+    def create(self, caller, instance_id, name, description=""):
+        like = self.cloud.image_rows[0]
+        made = dataclasses.replace(
+            like, id=resource_id(self.cloud.random, "emi-"), name=name, description=description,
+            account_id=caller.account_id, public=False, state="pending", reason_code="Server.Capturing",
+            reason=f"the disk of {instance_id} & its <node>",
+        )  # fmt: skip
+        self.cloud.image_rows.append(made)
+        return made
+
 
 class _Keys(_Noun):
     def _add(self, caller, name, public_key):
