@@ -36,10 +36,10 @@ def missing() -> str:
     return f"needs {', '.join(needs)}" if needs else ""
 
 
-def _beside(name: str) -> Any:
+def _beside(name: str, file: str = "") -> Any:
     """Under importlib mode a test folder is no package and not on the path."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(name, HERE / (file or f"{name}.py"))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -49,6 +49,7 @@ def _beside(name: str) -> Any:
 
 
 real_cloud = _beside("real_cloud")
+_beside("real_clients", "clients/__init__.py")
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,13 @@ account_instances = -1
 [interface.ec2]
 sigv1 = true
 """
+MAIL = """
+[mail]
+server = "127.0.0.1"
+port = {port}
+security = "none"
+sender = "cloud@example.org"
+"""
 SSH_OPTIONS = {
     "StrictHostKeyChecking": "no",
     "UserKnownHostsFile": "/dev/null",
@@ -119,12 +126,14 @@ class RealCloud(cloud_process.CloudProcess):  # type: ignore[misc]
     def __init__(self, zones: int = 2, nodes: int = 1, port: int | None = None) -> None:
         # libvirt's socket has a long name below the home; pytest's own directories are too long for it
         self.before = outside()
+        port = port or cloud_process.free_ports()
+        self.mail_port = port + 9  # nobody listens there but a test that wants to read mails: until then they wait
         super().__init__(
             Path(tempfile.mkdtemp(prefix="euca-real-")),
             zones=zones,
             nodes=nodes,
             hypervisor="qemu",
-            settings=SETTINGS,
+            settings=SETTINGS + MAIL.format(port=self.mail_port),
             port=port,
         )
         self.key = self.home / "key.pem"

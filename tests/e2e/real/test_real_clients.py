@@ -7,7 +7,7 @@ a wrong key, a revoked one and an expired message are refused · terminate and d
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,19 +37,7 @@ TOO_LATE = 20 * 60  # seconds; a message is good for fifteen minutes, in SOAP fo
 AT_ONCE = 4  # stories: a guest that boots takes a whole core for seconds
 
 
-def _adapters() -> Any:
-    """Under importlib mode a folder of tests is no package and not on the path."""
-    if "real_clients" not in sys.modules:
-        place = Path(__file__).parent / "clients" / "__init__.py"
-        spec = importlib.util.spec_from_file_location("real_clients", place)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules["real_clients"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["real_clients"])
-    return sys.modules["real_clients"]
-
-
-adapters = _adapters()
+adapters: Any = sys.modules["real_clients"]  # put there by the conftest above
 
 
 @dataclass
