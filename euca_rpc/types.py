@@ -448,7 +448,7 @@ class Node:
     id: str  # "zone/host"
     zone: str
     host: str
-    admin_state: str = "active"  # "active" | "drained" | "fenced" | "removed"
+    admin_state: str = "active"  # "active" | "drained" | "returning" | "fenced" | "removed"
     cores: int = 0
     memory_mb: int = 0
     disk_gb: int = 0
@@ -457,6 +457,11 @@ class Node:
     boot_id: str = ""
     last_used: int = 0  # ordinal of the last placement here: round robin's durable position
     added_at: Micros = 0
+
+    @property
+    def asked(self) -> bool:
+        """Its cluster controller asks it; the others are out."""
+        return self.admin_state in ("active", "drained", "returning")
 
     @property
     def offer(self) -> Size:

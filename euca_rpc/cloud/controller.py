@@ -217,7 +217,7 @@ class CloudController:
             if answer.error is not None:
                 lost = reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
                 return Outcome((done, *lost.changes), lost.events)
-            taken = reports.take(view, zone, told, now)
+            taken = reports.take(view, zone, told, now, {node for node, _ in strays})
             made = captures.take(view, zone, told, receipts, now)
             again: list[Change] = []
             if whole := sorted({node for node, _ in (*strays, *made.result)}):
@@ -251,9 +251,7 @@ class CloudController:
         knows_nodes = told.get("roster") and poll.start_id == start_id and poll.told_roster == version
         if knows_nodes and self._told_revoked.get(zone, []) == revoked:
             return
-        nodes = sorted(
-            n.id for n in view.nodes.values() if n.zone == zone and n.admin_state in ("active", "drained")
-        )
+        nodes = sorted(n.id for n in view.nodes.values() if n.zone == zone and n.asked)
 
         def confirmed(answer: Answer) -> None:
             if answer.error is not None:

@@ -2,6 +2,8 @@
 
 add      a row in a zone that is there, and a one-time token; the node makes its own key (`wire.enrol`)
 token    another one for a node that is known; those before it are good for nothing
+         one that was removed or fenced and comes back is `returning`: it is told `absent` about what it still has, and
+         takes no machine until it has said that nothing is left
 drain    takes no new machines; those that run go on
 remove   refused while machines are there; the certificate is revoked
 fence    the administrator states that the host is off: certificate revoked, its instances terminated with that
@@ -17,7 +19,7 @@ from typing import Protocol
 
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
-from euca_rpc.cloud.changes import Change, Outcome, Put, event
+from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, event
 from euca_rpc.cloud.reports import usage_row
 from euca_rpc.cloud.view import View
 from euca_rpc.cloud.zones import find_zone
@@ -65,7 +67,7 @@ def find_node(view: View, name: str) -> Node:
 
 
 def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outcome]:
-    """A new node, or one that was removed or fenced coming back: an empty one as far as the cloud is concerned."""
+    """A new node, or one that was removed or fenced coming back: what it still has is ended before it is in use."""
 
     def verb(view: View, now: Micros) -> Outcome:
         for name in (zone, host):
@@ -75,16 +77,20 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
                 )
         key = node_id(zone, host)
         old = view.nodes.get(key)
-        if old is not None and old.admin_state in ("active", "drained"):
+        if old is not None and old.asked:
             raise EucaError(
                 "name_duplicate",
                 f"the node {key} is known already; if it has yet to enrol: euca node token {key}",
             )
         find_zone(view, zone)
-        node = (
-            replace(old, admin_state="active", added_at=now) if old else Node(key, zone, host, added_at=now)
-        )
-        return Outcome((Put(node),), (event("node.added", key, now, by),), node)
+        changes: list[Change] = []
+        if old is None:
+            node = Node(key, zone, host, added_at=now)
+        else:
+            node = replace(old, admin_state="returning", added_at=now)
+            if key in view.contacts:  # what was heard before counts no more
+                changes.append(Forget(view.contacts[key]))
+        return Outcome((Put(node), *changes), (event("node.added", key, now, by),), node)
 
     return verb
 
@@ -94,7 +100,7 @@ def may_enrol(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
 
     def verb(view: View, now: Micros) -> Outcome:
         node = find_node(view, name)
-        if node.admin_state not in ("active", "drained"):
+        if not node.asked:
             raise EucaError(
                 "state_conflict",
                 f"{node.id} was {node.admin_state}, so it may not enrol: add it again first (`euca node add {node.id}`)",
@@ -109,7 +115,13 @@ def set_state(by: Caller, name: str, state: str) -> Callable[[View, Micros], Out
 
     def verb(view: View, now: Micros) -> Outcome:
         node = find_node(view, name)
-        if node.admin_state not in ("active", "drained"):
+        if node.admin_state == "returning":
+            raise EucaError(
+                "state_conflict",
+                f"{node.id} was added again and takes no machines until it has said that nothing of before is left "
+                "there: try again when it is active (euca nodes)",
+            )
+        if not node.asked:
             raise EucaError("state_conflict", f"{node.id} was {node.admin_state}: add it again first")
         return Outcome(
             (Put(replace(node, admin_state=state)),), (event(f"node.{state}", node.id, now, by),), node.id

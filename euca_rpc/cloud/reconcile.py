@@ -127,7 +127,7 @@ def _missing(i: Instance) -> str | None:
 
 def reachable(view: View, node_id: str) -> bool:
     node = view.nodes.get(node_id)
-    if node is None or node.admin_state not in ("active", "drained"):
+    if node is None or not node.asked:
         return False
     return not silence(view.contacts.get(node.zone)) and not silence(view.contacts.get(node_id))
 
@@ -136,7 +136,7 @@ def why_unreachable(view: View, node_id: str) -> str:
     node = view.nodes.get(node_id)
     if node is None:
         return "which is not known"
-    if node.admin_state not in ("active", "drained"):
+    if not node.asked:
         return f"which was {node.admin_state} by an administrator"
     said = silence(view.contacts.get(node.zone))
     if said:

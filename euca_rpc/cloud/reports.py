@@ -7,7 +7,7 @@ forgotten by the node, which is not the same as ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +19,22 @@ from euca_rpc.machines import NodeReport
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
 
 
-def take(view: View, zone: str, answer: Mapping[str, Any], now: Micros) -> Outcome:
-    """One zone's answer to `report` (see `cluster.service`), its reports read (see `reading`)."""
+def take(
+    view: View, zone: str, answer: Mapping[str, Any], now: Micros, left: Collection[str] = ()
+) -> Outcome:
+    """One zone's answer to `report` (see `cluster.service`), its reports read (see `reading`).  ``left``: nodes that
+    still have machines whose end is on record; until that is over a node that was added again is not in use."""
     changes: list[Change] = [Soft(Contact(zone, heard_at=now))]
     events: list[Event] = []
     for node_id, told in (answer.get("nodes") or {}).items():
         node = view.nodes.get(node_id)
-        if node is None or node.zone != zone or node.admin_state not in ("active", "drained"):
+        if node is None or node.zone != zone or not node.asked:
             continue
         report: NodeReport | None = told["report"]
         _contact(view, node, told, report, now, changes, events)
         if report is not None and report.node == node_id:
-            _node(node, report, now, changes, events)
+            clean = node_id not in left and not told.get("silent_since")
+            _node(node, report, clean, now, changes, events)
             _machines(view, node, report, now, changes, events)
     return Outcome(tuple(changes), tuple(events))
 
@@ -68,7 +72,14 @@ def _contact(
         events.append(event(kind, node.id, now, node.id, facts={"warnings": list(warnings)}))
 
 
-def _node(node: Node, r: NodeReport, now: Micros, changes: list[Change], events: list[Event]) -> None:
+def _node(
+    node: Node, r: NodeReport, clean: bool, now: Micros, changes: list[Change], events: list[Event]
+) -> None:
+    returns = node.admin_state == "returning" and clean
+    if returns:
+        node = replace(node, admin_state="active")
+        changes.append(Put(node))
+        events.append(event("node.returned", node.id, now, node.id))
     new = replace(
         node,
         cores=r.offer.cores,

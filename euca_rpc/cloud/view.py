@@ -260,8 +260,8 @@ class _Draft:
         assert row is not None
         self.stale.add(row.id)
         listed = (
-            old is not None and old.admin_state in _ASKED,
-            new is not None and new.admin_state in _ASKED,
+            old is not None and old.asked,
+            new is not None and new.asked,
         )
         if listed[0] != listed[1]:
             self.v["roster_version"] += 1
@@ -331,7 +331,6 @@ class _Draft:
         )
 
 
-_ASKED = ("active", "drained")  # a cluster controller asks these nodes; the others are out
 _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     Instance: _Draft.instance,
     Reservation: _Draft.reservation,
@@ -361,6 +360,8 @@ def _up(contact: Contact) -> bool:
 
 
 def _unusable(n: Node, zone: Contact | None, node: Contact | None) -> str:
+    if n.admin_state == "returning":
+        return "added again, and has yet to say that nothing of before is left there"
     if n.admin_state != "active":
         return f"{n.admin_state} by an administrator"
     if said := silence(zone):

@@ -125,7 +125,7 @@ def rooms_by_zone(view: View) -> dict[str, tuple[TypeRoom, ...]]:
     types = types_in_order(view)
     for target in view.targets.values():
         node = view.nodes[target.id]
-        if node.admin_state not in ("active", "drained"):
+        if not node.asked:
             continue
         zone = sums.setdefault(target.zone, {t.name: [0, 0] for t in types})
         for t in types:

@@ -105,6 +105,7 @@ class History:
         self.recorded: dict[
             tuple[str, str], int
         ] = {}  # (node, instance) → generation in the node's own record
+        self.holds: dict[str, set[str]] = {}  # node → instances that it last said it has
         self.may_fail: set[str] = set()  # instances whose failure was arranged
         self.view: View = View()
         self.verdict: Broken | None = (
@@ -220,6 +221,9 @@ class History:
 
     def reported(self, report: dict[str, Any]) -> None:
         """What a node says of a machine is never of an older generation than what it said or recorded before."""
+        if "machines" in report:  # or else nothing has changed
+            there = {m["instance_id"] for m in report["machines"] if m["seen"] != Seen.ABSENT}
+            self.holds[report["node"]] = there
         for machine in report.get("machines", ()):
             key, generation = (report["node"], machine["instance_id"]), machine["generation"]
             if generation < self.recorded.get(key, 0):
@@ -255,6 +259,8 @@ class History:
         self._claims(view)
 
     def _changed(self, old: Instance | None, new: Instance, before: View) -> None:
+        if old is None or new.node != old.node:
+            self._placed(new)
         if old is None:
             return
         if old.ended_at is not None:
@@ -283,6 +289,19 @@ class History:
             there = self.runs().get(new.id)
             if there is not None:
                 raise self.broken(f"{new.id} is said to be over and runs on {there[0]}", new.id)
+
+    def _placed(self, new: Instance) -> None:
+        """A fenced host that came back gets nothing before it has let go of what it had."""
+        rows = [row for i in self.holds.get(new.node, ()) if (row := self.row(i)) is not None]
+        left = [
+            r.id for r in rows if r.node == new.node and r.reason_code == FENCED and r.ended_at is not None
+        ]
+        if left:
+            raise self.broken(
+                f"{new.id} was placed on {new.node}, which still has {', '.join(left)} of before it was fenced",
+                new.id,
+                *left,
+            )
 
     def _restarted(self, new: Instance) -> None:
         hour = self._now() - HOUR
@@ -318,9 +337,7 @@ class History:
         else:
             silent = _silent(self.view, new)
             late = old.deadline is not None and old.deadline <= self._now() and not silent
-            # what a fenced host still holds when it comes back may leave no room for a moment
-            may_fail = new.id in self.may_fail or new.node in self.fenced
-            cause = late or (new.seen is Seen.FAILED and may_fail)
+            cause = late or (new.seen is Seen.FAILED and new.id in self.may_fail)
         if not cause:
             raise self.broken(f"{new.id} was terminated without cause: {code} {new.reason}", new.id)
 

@@ -33,6 +33,7 @@ THEMES = {
     "a_fenced_host_goes_on_where_it_was": "give up",
     "fenced_and_still_wanted": "give up",
     "fenced_disks_are_deleted": "give up",
+    "a_node_added_again_is_in_use_at_once": "give up",
     "an_older_generation_is_accepted": "bounce",
 }
 
@@ -369,6 +370,24 @@ def fenced_disks_are_deleted(patch):
         "_send_away",
         lambda self, node, machine: real(self, node, {**machine, "keep_disk": False}),
     )
+
+
+@bug
+def a_node_added_again_is_in_use_at_once(patch):
+    """One that was fenced counts as empty when it is added again, before it has said so."""
+    real = nodes.add
+
+    def at_once(by, zone, host):
+        verb = real(by, zone, host)
+
+        def active(v, now):
+            out = verb(v, now)
+            node = replace(out.changes[0].row, admin_state="active")
+            return replace(out, changes=(Put(node), *out.changes[1:]))
+
+        return active
+
+    patch(nodes, "add", at_once)
 
 
 @bug

@@ -228,6 +228,46 @@ def test_fence_ends_everything_of_the_node_in_one_transaction(bench):
     assert all(u.ended for u in bench.cloud.store.select(Usage))
 
 
+def test_a_fenced_node_that_is_added_again_is_told_nothing_but_absent_until_it_is_empty(bench):
+    bench.add_node()
+    (old,) = launch(bench).reservation.instance_ids
+    bench.cloud.step()
+    running = MachineReport(old, 1, 0, "running")
+    bench.report(machines=[running])
+    bench.carrier.take("ensure")
+    bench.cloud.journal.do(nodes.fence(bench.caller, "h1"))
+    bench.cloud.journal.do(nodes.add(bench.caller, "open", "h1"))
+    assert bench.view.nodes["open/h1"].admin_state == "returning"
+    assert "open/h1" not in bench.view.contacts
+
+    bench.report(machines=[running])  # back, and what it had goes on
+    assert "added again" in bench.view.targets["open/h1"].why
+    with pytest.raises(EucaError) as refused:
+        launch(bench)
+    assert refused.value.symbol == "capacity_exhausted"
+    with pytest.raises(EucaError, match="takes no machines until it has said that nothing of before is left"):
+        bench.cloud.journal.do(nodes.set_state(bench.caller, "h1", "drained"))
+    ((_, _, args, _),) = bench.carrier.take("absent")
+    assert args["items"] == [{"instance_id": old, "generation": 1, "keep_disk": True}]
+    assert not bench.carrier.take("ensure")
+
+    gone = MachineReport(old, 1, 0, "absent")
+    bench.report(machines=[gone])
+    assert bench.view.nodes["open/h1"].admin_state == "active"
+    (new,) = launch(bench).reservation.instance_ids
+    bench.report(machines=[gone])
+    assert [args["specs"][0]["instance_id"] for _, _, args, _ in bench.carrier.take("ensure")] == [new]
+
+
+def test_a_removed_node_comes_back_as_soon_as_it_says_that_it_is_empty(bench):
+    bench.add_node()
+    bench.cloud.journal.do(nodes.remove(bench.caller, "h1"))
+    bench.cloud.journal.do(nodes.add(bench.caller, "open", "h1"))
+    assert not bench.view.targets["open/h1"].usable
+    bench.report()
+    assert bench.view.targets["open/h1"].usable
+
+
 def test_remove_is_refused_while_machines_are_there(bench):
     bench.add_node()
     launch(bench)
