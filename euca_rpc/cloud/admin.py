@@ -229,6 +229,8 @@ def image_list(c: Context, caller: Caller) -> Rows:
         {
             "id": i.id,
             "kind": i.kind,
+            "state": i.state,
+            "reason": i.reason,
             "name": i.name,
             "format": i.format,
             "architecture": i.architecture,
