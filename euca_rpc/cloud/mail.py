@@ -103,6 +103,12 @@ BUILT_IN: Mapping[str, Built] = {
         ("user_name", "full_name", "link", "until", "cloud"),
         ("link",),
     ),
+    "address_changed": Built(
+        "The e-mail address of $user_name on $cloud was changed",
+        "Dear $full_name,\n\nmail for $user_name on $cloud goes to another address since $at. This is the last one here.\n\n"
+        "If it was not you, tell your administrator at once." + _SIGNED,
+        ("user_name", "full_name", "at", "cloud"),
+    ),
     "password_changed": Built(
         "The password of $user_name on $cloud was changed",
         "Dear $full_name,\n\nthe password of $user_name on $cloud was changed at $at, from $address.\n\n"

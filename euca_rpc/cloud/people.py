@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
-from euca_rpc.clock import Micros
+from euca_rpc.clock import Micros, moment
 from euca_rpc.cloud import lifecycle, links, pages, signup
 from euca_rpc.cloud.accounts import (
     check_administrator,
@@ -133,11 +133,16 @@ class People:
             new = replace(user, **asdict(profile))
             changed = sorted(f.name for f in fields(Profile) if getattr(new, f.name) != getattr(user, f.name))
             told = event("user.profile", user.id, now, caller, user.account_id, {"changed": changed})
-            # a link that was mailed to another address opens nothing any more
-            moved = links.drop(view, user.id) if "email" in changed else ()
-            return Outcome((Put(new), *moved), (told,), new)
+            return Outcome(
+                (Put(new), *(self._moved(view, now, user) if "email" in changed else ())), (told,), new
+            )
 
         return self._done(verb)
+
+    def _moved(self, view: View, now: Micros, before: User) -> tuple[Change, ...]:
+        """A link that was mailed to the old address opens nothing any more, and whoever reads there is told."""
+        words = {"at": moment(self._r.clock.wall())}
+        return (*links.drop(view, before.id), *self._r.letter(view, now, "address_changed", before, words))
 
     def approve(
         self,

@@ -54,6 +54,7 @@ class _Found:
 
     user: User | None = None
     stored: str | None = None  # hash
+    name: str = ""
     waits: bool = False  # a request, no user
 
 
@@ -79,7 +80,8 @@ class Sessions:
         ):
             return self._begin_first_steps(visitor, found.user)
         if not right:
-            log.info("log-in refused for %.64r from %s", name, visitor.address)
+            # a name that is nobody's may be a password typed into the wrong field
+            log.info("log-in refused for %s from %s", found.name or "an unknown name", visitor.address)
             raise _wrong()
         failures = self._r.guard.logged_in(visitor.address, name, device)
         if found.waits or found.user is None:
@@ -300,11 +302,11 @@ def _who(view: View, name: str) -> _Found:
         if user.status is UserStatus.DELETED:
             return _Found()
         password = view.passwords.get(user.id)
-        return _Found(user, password.hash if password else None)
+        return _Found(user, password.hash if password else None, name)
     wishes = view.wished_names.get(name)
     if wishes:
         oldest = min(wishes.values(), key=lambda a: (a.applied_at, a.id))
-        return _Found(None, oldest.password, True)
+        return _Found(None, oldest.password, name, True)
     return _Found()
 
 

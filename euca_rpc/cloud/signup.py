@@ -158,8 +158,9 @@ class SignUp:
         by = visitor_caller(visitor)
 
         def verb(view: View, now: Micros) -> Outcome:
-            told = event("password.forgotten", name, now, by)
             user = view.users.get(view.user_names.get(name, ""))
+            # a name that is nobody's may be a password typed into the wrong field
+            told = event("password.forgotten", user.id if user else "", now, by)
             if user is None or not may_mail or not user.email:
                 return Outcome((), (told,))
             return Outcome(self._help(view, now, user), (told,))

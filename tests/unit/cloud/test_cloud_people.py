@@ -222,6 +222,9 @@ def test_another_address_makes_mailed_links_useless(town):
     token = town.token("recover")
     town.core.people.change_profile(inside.present.caller, Profile("Ann", "other@example.org"))
     assert not town.core.sign_up.link("recover", token)
+    (told, _, text) = town.mails("address_changed")[0]
+    assert told.to == "ann@example.org"
+    assert "other@example.org" not in text
 
 
 def test_nodes_and_policies_as_pages_show_them(town):

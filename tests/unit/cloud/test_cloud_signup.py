@@ -280,9 +280,13 @@ def test_no_secret_is_in_events_logs_or_the_database(town, caplog, bench):
     town.open()
     inside = town.activate()
     refused(town.core.sessions.log_in, THERE, "ann", "a wrong password")
+    refused(town.core.sessions.log_in, elsewhere(8), "typed in the wrong field", PASSWORD)
+    town.core.sign_up.recover(elsewhere(8), "typed in the wrong field")
     town.core.sign_up.recover(THERE, "ann")
     recover = town.token("recover")
+    assert "log-in refused for ann from 192.0.2.7" in caplog.text
     secrets = [
+        "wrong field",
         PASSWORD,
         ADMIN_PASSWORD,
         "a wrong password",
