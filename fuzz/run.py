@@ -16,6 +16,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ class Run:
         self._at = now()
         self._told = 0.0
         self._warm: tuple[int, float] = (0, 0.0)  # turns and MiB at the end of the warm-up
+        self._stopping = False
         self.violations: dict[str, int] = {}
         self._screen = os.fdopen(os.dup(2), "w", buffering=1)
         self._log = home / "libfuzzer.log"
@@ -71,9 +73,13 @@ class Run:
             self._tell(seconds)
             if not self._warm[0] and self._part(seconds) >= WARM_UP:
                 self._warm = self._fuzzer.done, resident()
-            if self._part(seconds) >= 1:
+            if self._part(seconds) >= 1 or self._stopping:
                 self._end(seconds)
         return 0 if sent else -1
+
+    def stop(self, *_: object) -> None:
+        """Asked to by a signal: what was found so far is told."""
+        self._stopping = True
 
     def changed(self, data: bytes, most: int, seed: int) -> bytes:
         dice = random.Random(seed)
@@ -143,7 +149,7 @@ class Run:
         try:
             self._fuzzer.alive()
             growth = resident() - self._warm[1]
-            if growth > MOST_GROWTH:
+            if self._warm[0] and growth > MOST_GROWTH:
                 self.violations[f"grew by {growth:.0f} MiB after the warm-up"] = 1
             told = self.figures(seconds)
             if self._options.results:
@@ -166,8 +172,10 @@ class Run:
         os.dup2(log, 2)  # libFuzzer's own reports
         arguments = [
             "fuzz", str(inputs), f"-seed={self._options.seed}", f"-dict={self._home / 'words'}", f"-max_len={MOST_BYTES}",
-            "-timeout=60", "-rss_limit_mb=2048", f"-artifact_prefix={self._home}/", "-reload=0",
+            "-timeout=60", "-rss_limit_mb=2048", "-handle_int=0", "-handle_term=0", f"-artifact_prefix={self._home}/", "-reload=0",
         ]  # fmt: skip
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.stop)
         atheris.Setup(arguments, self.one, custom_mutator=self.changed)
         atheris.Fuzz()
 
