@@ -10,7 +10,6 @@ them; the changes come from the snapshots' own log.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
@@ -47,9 +46,9 @@ class Ranking:
         self._heap: list[Entry] = []
 
     def refresh(self, targets: Mapping[str, Target], zone: str, judge: Judge) -> None:
-        again: list[str] = []
-        while self.dirty:
-            id = self.dirty.pop()
+        # a fresh set, never `pop`: one that was large once is searched at its old size for ever
+        dirty, self.dirty = self.dirty, set()
+        for id in dirty:
             target = targets.get(id)
             if target is None or target.zone != zone:
                 self._live.pop(id, None)
@@ -65,8 +64,7 @@ class Ranking:
                 self._live.pop(id, None)
                 self.out[id] = verdict
                 if verdict == FAILED:
-                    again.append(id)
-        self.dirty.update(again)
+                    self.dirty.add(id)
         if len(self._heap) > 2 * len(self._live) + 64:  # mostly entries that nothing refers to any more
             self._heap = list(self._live.values())
             heapify(self._heap)
@@ -122,7 +120,8 @@ class Rankings:
         self._snapshot: Snapshot | None = None
         self._members: dict[str, set[str]] = {}  # zone → its targets
         self._zone_of: dict[str, str] = {}
-        self._rankings: dict[str, OrderedDict[Key, Ranking]] = {}  # zone → the most recently used last
+        # zone → the most recently used last; plain dicts, because going through an OrderedDict hashes every key
+        self._rankings: dict[str, dict[Key, Ranking]] = {}
         self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
 
     @property
@@ -168,14 +167,13 @@ class Rankings:
     def of(self, policy: str, epoch: int, cls: LaunchClass, zone: str) -> Ranking:
         """``epoch``: the policy's; its answers from before it was tripped or reset do not count."""
         key = (policy, epoch, cls)
-        kept = self._rankings.setdefault(zone, OrderedDict())
-        ranking = kept.get(key)
+        kept = self._rankings.setdefault(zone, {})
+        ranking = kept.pop(key, None)
         if ranking is None:
-            ranking = kept[key] = Ranking(policy, cls, self._members.get(zone, set()))
-            if len(kept) > KEPT:
-                kept.popitem(last=False)
-        else:
-            kept.move_to_end(key)
+            ranking = Ranking(policy, cls, self._members.get(zone, set()))
+            if len(kept) >= KEPT:
+                del kept[next(iter(kept))]
+        kept[key] = ranking
         return ranking
 
     def last_used(self) -> int:
