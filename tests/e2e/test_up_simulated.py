@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 pytestmark = pytest.mark.real
 
@@ -345,3 +345,39 @@ def test_in_the_foreground_a_signal_ends_everything(tmp_path: Path, number: sign
         started.kill()
     assert "everything ended" in shown.read_text()
     assert not processes_of(tmp_path)
+
+
+def test_an_image_of_a_machine_is_made_although_the_daemons_die(cloud: Cloud, ec2: Any, image: str) -> None:
+    """The image server is gone when the node wants to store it; then the node, then the cloud controller."""
+    (id,) = launch(ec2, image, Placement={"AvailabilityZone": "east"})
+    eventually(lambda: states(ec2, [id]) == {"running"})
+    node = next(row["node"] for row in cloud.told("instances") if row["id"] == id)
+
+    def shown() -> dict[str, Any]:
+        (row,) = ec2.describe_images(ImageIds=[made])["Images"]
+        return dict(row)
+
+    def available() -> bool:
+        try:
+            return bool(shown()["State"] == "available")
+        except BotoCoreError:  # nobody listens while the cloud controller starts again
+            return False
+
+    for victim in ("images", f"node-{node.replace('/', '-')}", "cloud"):
+        old = cloud.pid(victim)
+        os.kill(old, signal.SIGSTOP if victim == "images" else 0)
+        made = ec2.create_image(InstanceId=id, Name=f"while {victim} dies", NoReboot=True)["ImageId"]
+        with pytest.raises(ClientError, match=r"InvalidAMIName\.Duplicate"):
+            ec2.create_image(InstanceId=id, Name=f"while {victim} dies")
+        cloud.kill(victim)
+        eventually(available, 60)
+        ec2.deregister_image(ImageId=made)
+        kept = list(cloud.home.glob(f"nodes/*/captures/{made}/disk*"))
+        assert not kept, "no copy is left on the node"
+    made = ec2.create_image(InstanceId=id, Name="of it", Description="for others")["ImageId"]
+    eventually(available)
+    assert (shown()["Description"], shown()["Public"]) == ("for others", False)
+    (another,) = launch(ec2, made)
+    eventually(lambda: states(ec2, [another]) == {"running"})
+    assert states(ec2, [id]) == {"running"}
+    ec2.deregister_image(ImageId=made)
