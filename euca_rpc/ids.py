@@ -6,10 +6,11 @@ passes a seeded ``random.Random`` as the source; daemons use the operating syste
 
 from __future__ import annotations
 
+import os
 import random
 import re
-import secrets
 import string
+import threading
 from typing import Protocol
 
 INSTANCE, RESERVATION, MACHINE_IMAGE, KERNEL_IMAGE, RAMDISK_IMAGE = "i-", "r-", "emi-", "eki-", "eri-"
@@ -26,9 +27,34 @@ class Ids(Protocol):
     def bits(self, n: int) -> int: ...
 
 
+class _Drawn:
+    """The operating system's random bytes, some hundred ids' worth at a time: each asking lets go of the interpreter, and
+    other threads take it."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)  # what the parent has drawn is the parent's
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes, self._used = b"", 0
+
+    def take(self, size: int) -> bytes:
+        with self._lock:
+            if self._used + size > len(self._bytes):
+                self._bytes, self._used = os.urandom(max(_DRAW, size)), 0
+            start, self._used = self._used, self._used + size
+            return self._bytes[start : self._used]
+
+
+_DRAW = 4096
+_drawn = _Drawn()
+
+
 class SystemIds:
     def bits(self, n: int) -> int:
-        return secrets.randbits(n)
+        size = (n + 7) // 8
+        return int.from_bytes(_drawn.take(size), "big") >> (8 * size - n)
 
 
 class SeededIds:

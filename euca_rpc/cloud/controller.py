@@ -14,7 +14,7 @@ marks and for nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ from euca_rpc.ids import Ids
 from euca_rpc.machines import NodeReport
 from euca_rpc.nouns import Core
 from euca_rpc.policy.values import Launch, LaunchClass
-from euca_rpc.types import Capture, Instance, Seen
+from euca_rpc.types import Capture, Instance, Node, Reservation, Seen, Tag, Token
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
@@ -51,6 +51,15 @@ log = logging.getLogger("euca.cloud")
 CLOCK_JUMP: Micros = (
     5 * MINUTE
 )  # between two steps, against the monotonic clock: then nothing is concluded from it
+
+
+_LAUNCHED = (
+    Instance,
+    Reservation,
+    Token,
+    Tag,
+    Node,
+)  # rows that a launch writes; an instance says when it is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +124,21 @@ class CloudController:
             ids=ids,
         )
 
-    def _published(self, view: View) -> None:
+    def _published(self, view: View, changes: Sequence[Change]) -> None:
         """A step that comes of itself within `GATHER` will see it: many launches wake nobody twenty times each."""
+        if self._in_time(view, changes):
+            return
         due = self._due
         if (view.unsettled or view.captures) and (due is None or due > self.clock.now() + launch.GATHER):
             self.wake()
+
+    def _in_time(self, view: View, changes: Sequence[Change]) -> bool:
+        """Only launches, and none is to be told before the next step comes of itself."""
+        due = self._due
+        if due is None or any(type(c.row) not in _LAUNCHED for c in changes):
+            return False
+        rows = (c.row for c in changes if type(c.row) is Instance)
+        return all(row.next_try >= due or row.id not in view.unsettled for row in rows)
 
     def poke(self, zone: str) -> None:
         """A cluster controller has news: ask it now."""

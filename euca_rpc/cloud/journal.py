@@ -32,7 +32,7 @@ log = logging.getLogger("euca.journal")
 Verb = Callable[[View, Micros], Outcome]
 Batch = Sequence[tuple[Verb, Future[Any]]]
 Ended = tuple[Verb, Future[Any], Any, Exception | None]  # its result, or what it failed with
-Write = Callable[[Sequence[Change], Sequence[Event]], None]
+Written = tuple[View, list[Change], list[Ended]]
 
 _BATCH = 256
 _AGAIN = 3  # a verb that drew an id which was used before draws again
@@ -44,7 +44,7 @@ class Journal:
     ) -> None:
         self.view = view  # the published one; read it once per request and keep it
         self.wake: Callable[[], None] = self.pump_all
-        self.published: Callable[[View], None] = lambda view: None
+        self.published: Callable[[View, Sequence[Change]], None] = lambda view, changes: None
         self.broken: Callable[[StoreBroken], None] = _reraise
         self._store = store
         self._clock = clock
@@ -80,18 +80,17 @@ class Journal:
         now = self._clock.now()
         self._crash("journal.before_commit")
         try:
-            with self._store.transaction() as write:
-                try:
-                    draft, ended = self._together(batch, now, write)
-                except Refused:  # by one of them, nothing is written: once more, each by itself
-                    draft, ended = self._one_by_one(batch, now, write)
+            try:
+                draft, changes, ended = self._together(batch, now)
+            except Refused:  # by one of them, nothing is written: once more, each by itself
+                draft, changes, ended = self._one_by_one(batch, now)
         except StoreBroken as broken:
             log.critical("the last commit failed, ending: %s", broken)
             self.broken(broken)
             raise
         self._crash("journal.after_commit")
         self.view = draft
-        self.published(draft)
+        self.published(draft, changes)
         for verb, future, result, failure in ended:
             if isinstance(failure, Refused):
                 self._redraw(verb, future, failure)
@@ -101,7 +100,7 @@ class Journal:
                 future.set_result(result)
         return True
 
-    def _together(self, batch: Batch, now: Micros, write: Write) -> tuple[View, list[Ended]]:
+    def _together(self, batch: Batch, now: Micros) -> Written:
         draft, ended = self.view, list[Ended]()
         changes: list[Change] = []
         events: list[Event] = []
@@ -115,23 +114,26 @@ class Journal:
                 changes += outcome.changes
                 events += outcome.events
                 ended.append((verb, future, outcome.result, None))
-        write(changes, events)
-        return draft, ended
+        self._store.write(changes, events)
+        return draft, changes, ended
 
-    def _one_by_one(self, batch: Batch, now: Micros, write: Write) -> tuple[View, list[Ended]]:
+    def _one_by_one(self, batch: Batch, now: Micros) -> Written:
         draft, ended = self.view, list[Ended]()
-        for verb, future in batch:
-            try:
-                outcome = verb(draft, now)
-                write(outcome.changes, outcome.events)
-            except StoreBroken:
-                raise
-            except Exception as error:
-                ended.append((verb, future, None, error))
-            else:
-                draft = draft.apply(outcome.changes)
-                ended.append((verb, future, outcome.result, None))
-        return draft, ended
+        changes: list[Change] = []
+        with self._store.transaction() as write:
+            for verb, future in batch:
+                try:
+                    outcome = verb(draft, now)
+                    write(outcome.changes, outcome.events)
+                except StoreBroken:
+                    raise
+                except Exception as error:
+                    ended.append((verb, future, None, error))
+                else:
+                    draft = draft.apply(outcome.changes)
+                    changes += outcome.changes
+                    ended.append((verb, future, outcome.result, None))
+        return draft, changes, ended
 
     def _redraw(self, verb: Verb, future: Future[Any], error: Refused) -> None:
         tries = getattr(future, "euca_tries", 0) + 1

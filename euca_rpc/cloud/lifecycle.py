@@ -60,6 +60,11 @@ def claim(i: Instance) -> Size:
     return i.size
 
 
+def untold(i: Instance) -> bool:
+    """It is to run, and no node was told of it yet."""
+    return i.intent is Intent.RUNNING and not i.attempted and i.ended_at is None
+
+
 def settled(i: Instance) -> bool:
     """Nothing is left to do or to wait for: what is wanted is what was seen."""
     if i.ended_at is not None:

@@ -2,12 +2,13 @@
 
 One table per kind of row, one column per field, made from the dataclasses; an `event` table that is only appended to.
 One writer at a time (the journal); any thread may
-read, on a connection of its own, and sees what is committed.  SQLite in WAL mode with ``synchronous=FULL``: when `transaction` ends, it is on the disk.  The SQL
+read, on a connection of its own, and sees what is committed.  SQLite in WAL mode with ``synchronous=FULL``: when `write`
+returns or `transaction` ends, it is on the disk.  The SQL
 is portable (inserts, upserts by primary key, deletes); nothing outside this file may know which database it is.
 
-`transaction` hands out a `write` that either takes all that it is given or, when the database refuses some of it (an id
-that was used before), nothing.  If the commit itself fails or is in doubt, `StoreBroken` tells the daemon to
-end: what is on the disk decides, at the next start.
+`write` takes all that it is given in one transaction or, when the database refuses some of it (an id that was used
+before), nothing; `transaction` then takes the parts one by one.  If the commit itself fails or is in doubt, `StoreBroken`
+tells the daemon to end: what is on the disk decides, at the next start.
 
 A statement costs more than a row, not least because each lets go of the interpreter, and gets it back only when the
 threads that answer requests are done with it: rows of a table are written together, the last word on each.
@@ -85,6 +86,7 @@ ROWS: tuple[type, ...] = (
     Capture,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
+_ANY_COUNT = 8
 _ROWS_IN_STATEMENT = 32  # × 45 columns: far below what any database takes
 _INDEXED = {
     "Instance": ("ended_at", "launched_at", "account_id"),
@@ -146,7 +148,9 @@ class _Table:
                 columns[name] = column(null=null, index=name in _INDEXED.get(kind.__name__, ()))
             self.out.append(None if out is _same else _nullable(out))
             self.back.append(_nullable(back))
-        meta = type("Meta", (), {"database": database, "table_name": kind.__name__.lower()})
+        # rows whose key is a text lie in the key's own tree: one page less to write for each
+        told = {"database": database, "table_name": kind.__name__.lower(), "without_rowid": kind is not Event}
+        meta = type("Meta", (), told)
         self.model: Any = type(kind.__name__, (peewee.Model,), {**columns, "Meta": meta})
         model: Any = self.model
         self.to_send = [
@@ -162,10 +166,11 @@ class _Table:
         self._sql: dict[tuple[type, int], str] = {}
 
     def statements(self, how: type, rows: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
-        """Insert or Put all rows: 7 as 4 + 2 + 1, so that there are few different statements, each prepared once."""
+        """Insert or Put all rows: up to 8 at once, 13 as 8 + 5, so that there are few different statements, each
+        prepared once."""
         start = 0
         while left := len(rows) - start:
-            count = min(_ROWS_IN_STATEMENT, 1 << (left.bit_length() - 1))
+            count = left if left <= _ANY_COUNT else min(_ROWS_IN_STATEMENT, 1 << (left.bit_length() - 1))
             sql = self._sql.get((how, count))
             if sql is None:
                 made = self.model.insert_many([self._empty] * count)
@@ -239,7 +244,15 @@ class Store:
         self._lock = _lock(path)
         self.database = peewee.SqliteDatabase(
             str(path),
-            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "busy_timeout": 5000},
+            pragmas={
+                "journal_mode": "wal",
+                "synchronous": "full",
+                "foreign_keys": 1,
+                "busy_timeout": 5000,
+                "temp_store": "memory",  # what would undo a statement needs no file: it never outlives the process
+                "cache_size": -16_384,  # KiB: new keys are random, a launch touches pages all over the tables
+                "wal_autocheckpoint": 4000,  # pages: the same ones are written again and again
+            },
         )
         self.tables: dict[type, _Table] = {kind: _Table(kind, self.database) for kind in (*ROWS, Event)}
         self._migrate()
@@ -318,42 +331,61 @@ class Store:
         return [table.load(found) for found in query.tuples()]
 
     # --------------------------------------------------------------------------------------------- writing
-    @contextmanager
-    def transaction(self) -> Iterator[Callable[[Sequence[Change], Sequence[Event]], None]]:
-        """One transaction; it hands out a ``write`` for changes and events.  ``write`` raises
-        Refused, and has written nothing, if the database does not take them.  When the block ends without StoreBroken,
-        everything is on the disk."""
-        try:
-            with self.database.atomic():
-                yield self._write
-        except (peewee.PeeweeException, OSError) as error:
-            raise StoreBroken(str(error)) from error
-
-    def _write(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
-        durable = [c for c in changes if not isinstance(c, Soft | Forget)]
+    def write(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
+        """All of it in one transaction, on the disk when this returns.  Refused: the database does not take it, and
+        nothing was written."""
+        durable = _durable(changes)
         if not durable and not events:
             return
-        try:
-            with self.database.savepoint():
-                for kind, how, rows in _together(self.tables, durable):
-                    table = self.tables[kind]
-                    if how is Remove:
-                        for row in rows:
-                            self._execute(table.delete_sql, (getattr(row, table.key),))
-                        continue
-                    for sql, params in table.statements(how, rows):
-                        self._execute(sql, params)
-                for sql, params in self.tables[Event].statements(Insert, events):
-                    self._execute(sql, params)
-        except peewee.IntegrityError as error:
-            raise Refused(str(error)) from None
-        except (
-            peewee.PeeweeException
-        ) as error:  # a full disk, a lost file: nothing of the batch may be believed
-            raise StoreBroken(str(error)) from error
+        with _believed():
+            self.database.begin()
+            try:
+                self._put(durable, events)
+            except BaseException:
+                self.database.rollback()
+                raise
+            self.database.commit()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[Sequence[Change], Sequence[Event]], None]]:
+        """One transaction of several writes, any of which may be refused by itself; on the disk when the block ends."""
+        with _believed(), self.database.atomic():
+            yield self._write_one
+
+    def _write_one(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
+        with _believed(), self.database.savepoint():
+            self._put(_durable(changes), events)
+
+    def _put(self, durable: Sequence[Change], events: Sequence[Event]) -> None:
+        for kind, how, rows in _together(self.tables, durable):
+            table = self.tables[kind]
+            if how is Remove:
+                for row in rows:
+                    self._execute(table.delete_sql, (getattr(row, table.key),))
+                continue
+            for sql, params in table.statements(how, rows):
+                self._execute(sql, params)
+        for sql, params in self.tables[Event].statements(Insert, events):
+            self._execute(sql, params)
 
     def _execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         return self.database.execute_sql(sql, params)  # type: ignore[no-untyped-call]
+
+
+def _durable(changes: Sequence[Change]) -> list[Change]:
+    return [c for c in changes if not isinstance(c, Soft | Forget)]
+
+
+@contextmanager
+def _believed() -> Iterator[None]:
+    """What the database answers, in this module's words.  After anything but a refusal (a full disk, a lost file)
+    nothing of the batch may be believed."""
+    try:
+        yield
+    except peewee.IntegrityError as error:
+        raise Refused(str(error)) from None
+    except (peewee.PeeweeException, OSError) as error:
+        raise StoreBroken(str(error)) from error
 
 
 def _together(

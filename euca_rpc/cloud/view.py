@@ -109,6 +109,7 @@ class View:
     claimed: Map[str, Size] = Map()  # node id → sum of claims
     on_node: Map[str, Map[str, None]] = Map()  # node id → ids of instances that are not over
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
+    untold: Map[str, None] = Map()  # ids of instances that are to start and of which no node was told yet
     ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
     by_account: Map[str, Map[str, Reservation]] = Map()
     tags: Map[str, tuple[tuple[str, str], ...]] = Map()  # resource id → (key, value), by key
@@ -241,6 +242,9 @@ class _Draft:
             self.stale.add(row.node)
             if v["addresses"].get(row.public_address) == row.id:
                 v["addresses"] = v["addresses"].delete(row.public_address)
+        untold = new is not None and lifecycle.untold(new)
+        if untold or (old is not None and lifecycle.untold(old)):
+            v["untold"] = v["untold"].set(row.id, None) if untold else _drop(v["untold"], row.id)
         open_ = new is not None and not lifecycle.settled(new)
         v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else _drop(v["unsettled"], row.id)
         if new is not None and new.ended_at is not None:

@@ -23,9 +23,9 @@ class MemoryStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[[Sequence[Change], Sequence[Event]], None]]:
-        yield self._write
+        yield self.write
 
-    def _write(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
+    def write(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
         for change in changes:
             if isinstance(change, Insert):
                 self._use(change.row)

@@ -170,7 +170,7 @@ class Engine:
                 closed.append((zone, failure))
                 continue
             ranking = rankings.of(policy.name, self._health[policy.name].epoch, self._seen(policy, cls), zone)
-            judge = self._judge(calls, policy, ranking.cls, zone)
+            judge = self._judge(calls, policy, ranking, zone)
             ranking.refresh(targets, zone, judge)
             best = ranking.best()
             if best is not None:
@@ -203,8 +203,8 @@ class Engine:
             else cls
         )
 
-    def _judge(self, calls: Calls, policy: Policy, cls: LaunchClass, zone: str) -> Judge:
-        name = policy.name
+    def _judge(self, calls: Calls, policy: Policy, ranking: Ranking, zone: str) -> Judge:
+        name, cls = policy.name, ranking.cls
         feasible, score = policy.hooks.get("feasible"), policy.hooks.get("score")
         if self._health[name].tripped:
             score = None  # (feasible: see _must_answer)
@@ -226,6 +226,8 @@ class Engine:
                     return FAILED
             if score is None:
                 return NEUTRAL
+            if ranking.flat is not None:
+                return ranking.flat
             try:
                 value = calls.call(name, "score", score, cls, target)
             except Raised as failure:
@@ -234,6 +236,8 @@ class Engine:
             if value is None:
                 return NEUTRAL
             if type(value) in (float, int) and 0.0 <= value <= 1.0:  # NaN is not; True is no number here
+                if policy.flat:
+                    ranking.flat = float(value)
                 return float(value)
             self._failed(name, f"score returned {value!r:.100}, not a number from 0 to 1")
             return NEUTRAL

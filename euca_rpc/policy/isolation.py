@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -71,8 +72,18 @@ class Inline:
             raise Raised(f"{hook} raised {type(failure).__name__}: {failure}") from failure
 
 
+class _HookNeeded(BaseException):
+    """The job calls a hook: it is done again, where that is watched."""
+
+
+class _NoHooks:
+    def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        raise _HookNeeded
+
+
 class Watched:
-    """In one worker thread, on a budget.  Jobs run one after another."""
+    """In one worker thread, on a budget.  Jobs run one after another.  A job that calls no hook (all that it asks was
+    answered before) is done in the caller's thread: each is begun there, so a job may be begun twice."""
 
     def __init__(self, budget: float = BUDGET) -> None:
         self._budget = budget
@@ -81,6 +92,8 @@ class Watched:
 
     def run(self, job: Callable[[Calls], T]) -> T:
         with self._one_at_a_time:
+            with suppress(_HookNeeded):
+                return job(_NoHooks())
             if self._worker is None:
                 self._worker = _Worker()
             worker = self._worker

@@ -46,6 +46,7 @@ class Policy:
     hints: tuple[
         str, ...
     ] = ()  # the launch hints that its answers may depend on: the plugin's attribute HINTS
+    flat: bool = False  # its score is not given the target: one answer holds for all targets of a class
     broken: str = ""  # why it cannot be called at all
 
 
@@ -77,10 +78,12 @@ def bind(name: str, plugin: Any) -> Policy:
         log.error("policy %r does not fit the hook specification: %s", name, reason)
         return Policy(name, broken=f"it does not fit the hook specification: {reason}")
     hooks: dict[str, Hook] = {}
+    flat = False
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
             hooks[caller.name] = _full(caller.name, implementation.function, implementation.argnames)
-    return Policy(name, hooks, tuple(getattr(plugin, "HINTS", ())))
+            flat |= caller.name == "score" and "target" not in implementation.argnames
+    return Policy(name, hooks, tuple(getattr(plugin, "HINTS", ())), flat)
 
 
 def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:

@@ -42,6 +42,7 @@ class Ranking:
         self.cls = cls
         self.dirty = set(members)
         self.out: dict[str, str | No] = {}
+        self.flat: float | None = None  # the score of every target, of a policy that does not look at them
         self._live: dict[str, Entry] = {}
         self._heap: list[Entry] = []
 
@@ -54,7 +55,11 @@ class Ranking:
                 self._live.pop(id, None)
                 self.out.pop(id, None)
                 continue
-            verdict = judge(target)
+            try:
+                verdict = judge(target)
+            except BaseException:  # not judged yet
+                self.dirty.update(again, (id,))
+                raise
             if isinstance(verdict, float):
                 self.out.pop(id, None)
                 entry = (-verdict, id)
@@ -84,28 +89,30 @@ class Ranking:
         chosen: list[str] = []
         touched: list[tuple[float, str, Target]] = []  # a heap of those that hold some of this batch
         aside: list[Entry] = []
-        while len(chosen) < wanted:
-            entry = self.best()
-            if touched and (entry is None or touched[0][:2] < entry):
-                target = heappop(touched)[2]
-            elif entry is not None:
-                aside.append(heappop(self._heap))
-                target = targets[entry[1]]
-            else:
-                break
-            chosen.append(target.id)
-            target = replace(
-                target,
-                claimed=target.claimed + self.cls.size,
-                machines=target.machines + 1,
-                batch=target.batch + 1,
-                last_used=last_used + len(chosen),
-            )
-            verdict = judge(target)
-            if isinstance(verdict, float):
-                heappush(touched, (-verdict, target.id, target))
-        for entry in aside:
-            heappush(self._heap, entry)
+        try:
+            while len(chosen) < wanted:
+                entry = self.best()
+                if touched and (entry is None or touched[0][:2] < entry):
+                    target = heappop(touched)[2]
+                elif entry is not None:
+                    aside.append(heappop(self._heap))
+                    target = targets[entry[1]]
+                else:
+                    break
+                chosen.append(target.id)
+                target = replace(
+                    target,
+                    claimed=target.claimed + self.cls.size,
+                    machines=target.machines + 1,
+                    batch=target.batch + 1,
+                    last_used=last_used + len(chosen),
+                )
+                verdict = judge(target)
+                if isinstance(verdict, float):
+                    heappush(touched, (-verdict, target.id, target))
+        finally:
+            for entry in aside:
+                heappush(self._heap, entry)
         return chosen
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,7 +26,7 @@ from typing import Any
 from euca_rpc.clock import HOUR, SECOND, ManualClock, Micros
 from euca_rpc.cloud import accounts, admin, bootstrap, nodes, reconcile
 from euca_rpc.cloud.admin import Context
-from euca_rpc.cloud.changes import Outcome, Put
+from euca_rpc.cloud.changes import Change, Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import AddressPool
@@ -251,9 +251,9 @@ class World:
         process.service = self.cloud
         published = journal.published
 
-        def judged(view: View) -> None:
+        def judged(view: View, changes: Sequence[Change]) -> None:
             self.history.published(view)
-            published(view)
+            published(view, changes)
 
         journal.published = judged
         self.history.published(journal.view)

@@ -6,7 +6,6 @@ A bug is a function of `patch` (pytest's monkeypatch.setattr); its first line sa
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -55,18 +54,15 @@ def bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
 @bug
 def answered_before_it_is_durable(patch):
     """A batch is written together with the next one."""
-    waiting: dict[Store, list[Any]] = {}
-    real = Store.transaction
+    waiting: dict[Store, tuple[Any, Any]] = {}
+    real = Store.write
 
-    @contextmanager
-    def late(self):
-        mine = waiting.pop(self, [])
-        with real(self) as write:
-            for changes, events in mine:
-                write(changes, events)
-            yield lambda changes, events: waiting.setdefault(self, []).append((changes, events))
+    def late(self, changes, events):
+        if self in waiting:
+            real(self, *waiting.pop(self))
+        waiting[self] = changes, events
 
-    patch(Store, "transaction", late)
+    patch(Store, "write", late)
 
 
 @bug
