@@ -33,7 +33,7 @@ from typing import Any
 
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, MACHINE_IMAGE, parse_resource_id
-from euca_rpc.machines import CaptureOrder, MachineSpec
+from euca_rpc.machines import CaptureOrder, MachineSpec, NodeReport
 from euca_rpc.node.machine import console_tail, no_disk_sentence
 from euca_rpc.node.observed import held, left_over, shortage
 from euca_rpc.node.record import Record, Tombstone
@@ -59,7 +59,22 @@ class NodeService(NodeWork):
             report = self._compose()
         if known == report.version:
             return {"same": report.version}
-        packed: dict[str, Any] = pack(report)
+        return self._pack(report)
+
+    def _pack(self, report: NodeReport) -> dict[str, Any]:
+        """What is said of a machine in the same words as last time is not packed again: a report is complete, and a burst
+        of launches makes many."""
+        before, after = self._packed, {}
+        machines = []
+        for machine in report.machines:
+            known = before.get(machine.instance_id)
+            if known is None or known[0] is not machine:
+                known = machine, pack(machine)
+            after[machine.instance_id] = known
+            machines.append(known[1])
+        self._packed = after
+        packed: dict[str, Any] = pack(replace(report, machines=()))
+        packed["machines"] = machines
         return packed
 
     def ensure(self, specs: list[Any]) -> dict[str, Any]:

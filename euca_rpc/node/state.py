@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from euca_rpc.carrier import Carrier
 from euca_rpc.clock import HOUR, SECOND, Clock, Micros
@@ -78,9 +79,13 @@ class NodeState:
         self._facts = HostFacts("", "", 0, 0, "")
         self._looked = False
         self._hint = True
+        self._unpoked = False  # something in the report that the cluster controller was not poked for
+        self._told_at: Micros = clock.monotonic() - SECOND  # of the last poke
         self._disk_gb, self._measured = 0, -MEASURE_DISK
         self._version = ids.bits(48)
         self._last: NodeReport | None = None
+        self._reported: dict[str, tuple[Record, str, MachineReport]] = {}  # with what each was made of
+        self._packed: dict[str, tuple[MachineReport, Any]] = {}  # as it was sent last
         self._captures = Captures(
             home,
             Machines(self._standing, self._mark, self._records.folder, self._records.write),
@@ -150,7 +155,7 @@ class NodeState:
     def _compose(self) -> NodeReport:
         """The report; its version is raised by every change of what it says."""
         now = self._clock.now()
-        machines = [report_of(record, self._facts.boot_id) for record in self._machines.values()]
+        machines = self._recorded()
         machines += [m for m in self._unrecorded if m.instance_id not in self._machines]
         machines += [
             MachineReport(i, t.generation, t.reboots, Seen.ABSENT, since=t.at)
@@ -173,6 +178,18 @@ class NodeState:
             self._version += 1
             self._last = replace(report, version=self._version)
         return self._last
+
+    def _recorded(self) -> list[MachineReport]:
+        """Of each record; the same object as last time if its record is the same."""
+        boot_id, before = self._facts.boot_id, self._reported
+        after: dict[str, tuple[Record, str, MachineReport]] = {}
+        for instance_id, record in self._machines.items():
+            known = before.get(instance_id)
+            if known is None or known[0] is not record or known[1] != boot_id:
+                known = record, boot_id, report_of(record, boot_id)
+            after[instance_id] = known
+        self._reported = after
+        return [report for _, _, report in after.values()]
 
     def _offer(self) -> Size:
         physical = Size(self._facts.cores, self._facts.memory_mb, self._disk_gb)

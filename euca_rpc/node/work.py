@@ -19,6 +19,7 @@ from euca_rpc.node.state import NodeState
 from euca_rpc.types import End, Intent, Seen
 
 RETRY = 5 * SECOND
+GAP = SECOND // 50  # between two pokes: machines that start together are told of together
 CURABLE = ("unreachable", "unavailable")
 
 
@@ -33,18 +34,22 @@ class NodeWork(NodeState):
                 self._hint = True
                 return self._clock.now() + RETRY
         with self._lock:
+            wait = self._told_at + GAP - self._clock.monotonic()
             before = self._last
-            changed = self._compose() is not before
+            self._unpoked |= self._compose() is not before
             left = [i for i, r in self._machines.items() if not r.settled] + sorted(self._removing)
             self._forget_old()
         for instance_id in left:
             self._pursue(instance_id)
         capture_due = self._captures.step()
-        if changed:
+        if self._unpoked and wait <= 0:
+            self._unpoked, self._told_at = False, self._clock.monotonic()
             self._poke()
         with self._lock:
             due = [*self._later.values(), *([] if capture_due is None else [capture_due])]
-            return min(due, default=None)
+        if self._unpoked:
+            due.append(self._clock.now() + wait)
+        return min(due, default=None)
 
     def _pursue(self, instance_id: str) -> None:
         """Do what is left to do for this instance, unless it is being done or was tried a moment ago."""
@@ -79,7 +84,6 @@ class NodeWork(NodeState):
                     del self._busy[instance_id]
                 after(instance_id, answer.error)
             self._pursue(instance_id)  # something newer may have been recorded meanwhile
-            self._poke()
             self.wake()
 
         self._carrier.run(instance_id, job, answered)

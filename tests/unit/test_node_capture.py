@@ -220,6 +220,7 @@ def test_what_is_forgotten_while_it_waits_for_another_attempt_wakes_nobody(host:
     assert host.node is not None
     assert host.node.step() is not None
     host.node.forget_captures([IMAGE])
+    host.clock.advance(SECOND)
     assert (host.node.step(), host.left()) == (None, [])
 
 

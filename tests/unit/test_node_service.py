@@ -159,6 +159,7 @@ def test_a_repeated_ensure_starts_once(host: Host) -> None:
     for _ in range(3):
         assert host.ask("ensure", spec()) == []
     assert host.history() == [("start", ID, 1)]
+    host.node.step()
     assert host.pokes > 0
 
 
