@@ -48,6 +48,15 @@ class Types(Protocol):
         """In order of position; type_not_found."""
         ...
 
+    def set(self, caller: Caller, vm_type: VmType) -> VmType:
+        """A new type, or another size for one that exists: for what is launched from then on.  By an administrator (denied);
+        parameter_invalid."""
+        ...
+
+    def remove(self, caller: Caller, name: str) -> None:
+        """By an administrator (denied); machines of it go on.  type_not_found, state_conflict for the last one."""
+        ...
+
 
 class Images(Protocol):
     def describe(self, caller: Caller, ids: Sequence[str] = ()) -> list[Image]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from euca_rpc.clock import Micros
+from euca_rpc.cloud.accounts import check_administrator
 from euca_rpc.cloud.changes import Change, Forget, Insert, Outcome, Remove, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.view import View, silence
+from euca_rpc.cloud.vm_types import remove_type, set_type
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name
 from euca_rpc.shown import Reach, TypeRoom, ZoneStatus
@@ -80,6 +82,15 @@ class Types:
                 known = ", ".join(t.name for t in types_in_order(view))
                 raise EucaError("type_not_found", f"the VM type {name!r} does not exist; there are {known}")
         return [t for t in types_in_order(view) if not names or t.name in names]
+
+    def set(self, caller: Caller, vm_type: VmType) -> VmType:
+        check_administrator(caller)
+        made: VmType = self._journal.do(set_type(caller, vm_type))
+        return made
+
+    def remove(self, caller: Caller, name: str) -> None:
+        check_administrator(caller)
+        self._journal.do(remove_type(caller, name))
 
 
 class Zones:

@@ -10,7 +10,7 @@ from town import ANN, HERE, PASSWORD, THERE, Town, elsewhere
 from euca_rpc.cloud import accounts, credentials, lifecycle
 from euca_rpc.cloud.changes import Insert, Outcome
 from euca_rpc.cloud.seal import Seal
-from euca_rpc.types import Account, Caller, LaunchRequest, Profile, Quota, User, UserStatus
+from euca_rpc.types import Account, Caller, LaunchRequest, Profile, Quota, User, UserStatus, VmType
 
 STATUSES = ("waiting", "unconfirmed", "active", "disabled", "deleted")
 MISSING = "user_not_found"
@@ -225,6 +225,41 @@ def test_another_address_makes_mailed_links_useless(town):
     (told, _, text) = town.mails("address_changed")[0]
     assert told.to == "ann@example.org"
     assert "other@example.org" not in text
+
+
+def test_vm_types_are_changed_while_machines_run(town, reopen):
+    town.bench.add_node()
+    ann = town.activate().present.caller
+    types, boss = town.core.types, town.boss
+    launch = lambda name: town.core.instances.launch(
+        ann, LaunchRequest("emi-00000001", vm_type=name)
+    ).instances[0]
+    small = launch("m1.small")
+    types.set(boss, VmType("m1.small", 2, 256, 5))
+    types.set(boss, VmType("x2.tiny", 1, 64, 1, 9))
+    assert [t.name for t in types.describe(ann)][-1] == "x2.tiny"
+    assert town.bench.view.instances[small.instance.id].cores == 1
+    assert launch("m1.small").instance.cores == 2
+    assert launch("x2.tiny").instance.memory_mb == 64
+    types.remove(boss, "x2.tiny")
+    assert refused(launch, "x2.tiny") == "type_not_found"
+    assert refused(types.remove, boss, "x2.tiny") == "type_not_found"
+    for wrong in (
+        VmType("M1 Small", 1, 1, 1), VmType("a" * 41, 1, 1, 1), VmType("m1.x", 0, 1, 1), VmType("m1.x", 1, 1 << 40, 1),
+        VmType("m1.x", 1, 1, 1, -1),
+    ):  # fmt: skip
+        assert refused(types.set, boss, wrong) == "parameter_invalid"
+    assert (
+        refused(types.set, ann, VmType("m1.x", 1, 1, 1)) == refused(types.remove, ann, "m1.small") == "denied"
+    )
+    town.restart(reopen)
+    names = [t.name for t in town.core.types.describe(boss)]
+    assert "x2.tiny" not in names
+    for name in names[1:]:
+        town.core.types.remove(boss, name)
+    assert refused(town.core.types.remove, boss, names[0]) == "state_conflict"
+    assert [e.kind for e in town.events("type.")][-3:] == ["type.removed", "type.set", "type.set"]
+    town.bench.cloud.store.close()
 
 
 def test_nodes_and_policies_as_pages_show_them(town):

@@ -250,6 +250,22 @@ def test_a_log_in_makes_an_older_hash_as_strong_as_new_ones(town):
     assert town.core.sessions.log_in(THERE, "ann", PASSWORD)
 
 
+def test_a_password_that_is_changed_meanwhile_opens_nothing(town):
+    town.activate()
+    user_id = town.bench.view.user_names["ann"]
+    hashing = town.bench.cloud.office.reception.passwords
+    verify = hashing.verify
+
+    def slow(password, stored, known=False):
+        right = verify(password, stored, known)
+        other = Passwords(SeededIds(3), Cost(2)).hash("a brand new phrase")
+        town.bench.cloud.journal.do(lambda view, now: Outcome((Put(Password(user_id, other, 1)),)))
+        return right
+
+    hashing.verify = slow
+    assert refused(town.core.sessions.log_in, THERE, "ann", PASSWORD) == "auth_failure"
+
+
 def test_strangers_leave_a_place_for_people_who_work_here():
     small = Passwords(SeededIds(1), Cost(2))
     stored = small.hash("correct horse")
