@@ -1,6 +1,6 @@
 """`make bench`: every figure that the README quotes, from one command.
 
-    prepare moto ─► against moto ─► among a crowd ─► launch overhead ─► table, beside what was kept before
+    prepare moto ─► against moto ─► among a crowd ─► launch overhead ─► placement ─► table, beside what was kept before
 
 What is measured is the whole product as shipped: signatures verified, policies asked, every launch durable and its
 event written before the answer, daemons talking mutual TLS.  A whole run is written to results/latest.json and .md;
@@ -25,12 +25,13 @@ from .against_moto import PARTS as MOTO_PARTS
 from .against_moto import against_moto
 from .crowded import crowded
 from .overhead import launch_overhead
+from .placement import placement
 from .prepare import HERE, prepare
 from .rounds import scratch
 from .servers import ROOT, interrupt_ends
 
 RESULTS = HERE / "results"
-PARTS = (*MOTO_PARTS, "crowd", "overhead")
+PARTS = (*MOTO_PARTS, "crowd", "overhead", "placement")
 ROUNDS = 7
 
 
@@ -50,6 +51,8 @@ def main() -> None:
             found["crowd"] = crowded(home, options.machines, min(options.rounds, 5))
         if "overhead" in parts:
             found["overhead"] = launch_overhead(home, options.rounds)
+    if "placement" in parts:
+        found["placement"] = placement()
     found["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     found["seconds"] = round(time.monotonic() - began, 1)
     table = report.markdown(found, kept.before(options.results, options.against, found))

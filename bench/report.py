@@ -40,6 +40,8 @@ def markdown(found: dict[str, Any], before: Before | None = None) -> str:
         parts += [memory(found["memory"]), running(found["workloads"]), ceiling(found["ceiling"])]
     if found.get("overhead"):
         parts.append(overhead(found["overhead"]))
+    if found.get("placement"):
+        parts.append(placement(found["placement"]))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -196,3 +198,25 @@ def rate(value: float) -> str:
 
 def latency(side: dict[str, float]) -> str:
     return " / ".join(f"{side[key]:.2f}" for key in ("p50_ms", "p90_ms", "p99_ms"))
+
+
+def placement(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line a policy; the last column is how the rate falls from the smallest to the largest site."""
+    sites = sorted({row["nodes"] for row in rows})
+    found = {(row["policy"], row["nodes"]): row for row in rows}
+    heads = " | ".join(f"{nodes:,} nodes" for nodes in sites)
+    lines = [
+        f"| placements a second (aim ≥ 20,000 with 10,000 nodes) | {heads} | memory, {sites[-1]:,} nodes | {sites[-1] // sites[0]:,}× the nodes cost |",
+        "|---|" + "--:|" * (len(sites) + 2),
+    ]
+    for policy in dict.fromkeys(row["policy"] for row in rows):
+        line = [found[policy, nodes] for nodes in sites]
+        rates = " | ".join(f"{row['rate']:,.0f}" for row in line)
+        slower = line[0]["rate"] / line[-1]["rate"]
+        lines.append(f"| {policy} | {rates} | {line[-1]['memory_mb']:,.0f} MB | {slower:.1f}× |")
+    machines = found[next(iter(found))[0], sites[-1]]["machines"]
+    lines += [
+        "",
+        f"Ten machines a node ({machines:,} in the largest site); `bench/placement.py` says what a placement is.",
+    ]
+    return lines

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import kept, report
+from bench import kept, placement, report
 from bench.figures import Side, more, percentile, ratios, slower, spread
 from bench.load import Job, run
 from bench.signed import HOST, Signer
@@ -210,3 +210,20 @@ def test_the_readme_quotes_the_last_run():
     table = (root / "bench" / "results" / "latest.md").read_text().splitlines()
     assert len(quoted) > 5
     assert [line for line in quoted if line not in table] == []
+
+
+def test_placement_places_at_every_turn_and_its_table_has_every_policy() -> None:
+    site = placement.Site("third-party", 20)
+    before, machines = site._now.number, len(site.machines)
+    for _ in range(200):
+        site.turn()
+    assert site._now.number >= before + 200
+    assert abs(len(site.machines) - machines) < 60
+    rows = [
+        {"policy": policy, "nodes": nodes, "machines": nodes * 10, "rate": 1e6 / nodes, "memory_mb": 20.0}
+        for policy in placement.POLICIES
+        for nodes in (100, 10_000)
+    ]
+    table = report.placement(rows)
+    assert [line.split("|")[1].strip() for line in table[2:8]] == list(placement.POLICIES)
+    assert table[2] == "| greedy | 10,000 | 100 | 20 MB | 100.0× |"
