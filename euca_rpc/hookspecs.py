@@ -44,7 +44,8 @@ class PolicySpec:
 
     @policy_spec
     def lease(self, launch: Launch, view: PolicyView) -> Lease | None:
-        """How long the machines may run.  None = for ever."""
+        """How long the machines may run.  None = for ever.  Of several policies' leases the one that ends first holds.  Fails
+        closed."""
 
     @policy_spec
     def account(self, event: Event) -> list[Entry] | None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from euca_rpc.clock import Clock
+from euca_rpc.clock import Clock, Micros
 from euca_rpc.ids import Ids
 from euca_rpc.nouns_people import History, Mails, Nodes, People, Sessions, SignUp
 from euca_rpc.shown import (
@@ -161,6 +161,11 @@ class Instances(Protocol):
     def modify(self, caller: Caller, id: str, attribute: str, value: str | bytes | bool) -> InstanceStatus:
         """``attribute``: shutdown_behavior or protected at any time; vm_type, user_data, kernel_id, ramdisk_id while
         stopped (state_conflict)."""
+        ...
+
+    def extend(self, caller: Caller, id: str, until: Micros) -> InstanceStatus:
+        """Its lease ends at ``until``: for an administrator any moment to come, for a user as far as the policy that gave it
+        lets users go (denied).  state_conflict: nothing limits its run."""
         ...
 
     def console(self, caller: Caller, id: str) -> Future[Console]:

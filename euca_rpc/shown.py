@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from euca_rpc.clock import Micros
-from euca_rpc.types import Caller, Instance, Node, Profile, Quota, Reservation, Size, VmType
+from euca_rpc.types import Caller, Instance, InstanceLease, Node, Profile, Quota, Reservation, Size, VmType
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class InstanceStatus:
     state: str  # pending running shutting-down terminated stopping stopped
     reachable: bool = True
     tags: tuple[tuple[str, str], ...] = ()
+    lease: InstanceLease | None = None  # None: nothing limits how long it runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,6 +372,24 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceLease:
+    """How long an instance may run (`cloud.leases`).  The row goes when the lease is over."""
+
+    id: str  # of the instance
+    policy: str  # whose word it is
+    until: Micros
+    then: str  # "terminate" | "stop"
+    granted: Micros  # until when the policy gave it, before it was extended
+    ahead: Micros | None = None  # so long before the end its user is warned; None: not at all
+    warned: bool = False
+
+    @property
+    def due(self) -> Micros:
+        """The next moment at which something is to be done."""
+        return self.until if self.warned or self.ahead is None else self.until - self.ahead
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     id: str
     account_id: str

@@ -14,7 +14,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from euca_rpc.clock import MINUTE, iso
-from euca_rpc.cloud import accounts, credentials, explain, images, lifecycle, nodes, operations, policies
+from euca_rpc.cloud import (
+    accounts,
+    credentials,
+    explain,
+    images,
+    leases,
+    lifecycle,
+    nodes,
+    operations,
+    policies,
+)
 from euca_rpc.cloud import zones as zones_
 from euca_rpc.cloud.changes import Outcome, event
 from euca_rpc.cloud.controller import CloudController
@@ -162,6 +172,7 @@ def instances(c: Context, caller: Caller) -> Rows:
             "public_address": i.public_address,
             "private_address": i.private_address,
             "launched": iso(i.launched_at),
+            "lease": iso(lease.until) if (lease := leases.of(view, i)) is not None else "",
             "reason": i.reason,
         }
         for i in rows

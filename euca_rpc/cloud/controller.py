@@ -21,7 +21,7 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import captures, launch, lifecycle, reconcile, reports
+from euca_rpc.cloud import captures, launch, leases, lifecycle, reconcile, reports
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Images
@@ -97,6 +97,7 @@ class CloudController:
         self._due: Micros | None = (
             None  # when the next step comes of itself; None: a step is under way, or none is due
         )
+        self._lease_hours = journal.view.lease_hours  # as the last step saw them
         self._skew: Micros | None = None  # cloud time − monotonic time, as it was when last believed
         self.clock_trouble = ""
         self.key_pool = KeyPool(carrier)
@@ -129,7 +130,8 @@ class CloudController:
         if self._in_time(view, changes):
             return
         due = self._due
-        if (view.unsettled or view.captures) and (due is None or due > self.clock.now() + launch.GATHER):
+        news = view.unsettled or view.captures or view.lease_hours is not self._lease_hours
+        if news and (due is None or due > self.clock.now() + launch.GATHER):
             self.wake()
 
     def _in_time(self, view: View, changes: Sequence[Change]) -> bool:
@@ -164,10 +166,13 @@ class CloudController:
         view = self.journal.view
         actions, due = reconcile.decide(view, now)
         copies, copies_due = captures.decide(view, now)
+        ends, ends_due = leases.decide(view, now)
+        self._lease_hours = view.lease_hours
         if self._clock_jumped(now):
             actions = [a for a in actions if not isinstance(a, reconcile.Overdue | reconcile.Prune)]
             copies = [a for a in copies if not isinstance(a, captures.Late)]
-        for action in (*actions, *copies):
+            ends = []
+        for action in (*actions, *copies, *ends):
             match action:
                 case reconcile.Ask():
                     self._ask(action.zone)
@@ -183,7 +188,13 @@ class CloudController:
                     self._order(action)
                 case captures.Late():
                     self.journal.do(partial(captures.mark_late, action=action))
-        return min((at for at in (due, copies_due) if at is not None), default=None)
+                case leases.Warn():
+                    letter = self.office.reception.letter
+                    self.journal.do(partial(leases.warn, ids=action.ids, letter=letter))
+                    self.office.reception.posted()
+                case leases.End():
+                    self.journal.do(partial(leases.end, ids=action.ids))
+        return min((at for at in (due, copies_due, ends_due) if at is not None), default=None)
 
     def _clock_jumped(self, now: Micros) -> bool:
         """A wrong clock must not terminate machines: deadlines are held until it is right again or was accepted."""

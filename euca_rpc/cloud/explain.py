@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from euca_rpc.clock import moment
-from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud import leases, lifecycle
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
@@ -54,6 +54,10 @@ def instance(view: View, i: Instance) -> dict[str, Any]:
     }
     if i.deadline is not None:
         told["deadline"] = moment(i.deadline)
+    if (lease := leases.of(view, i)) is not None:
+        told["lease"] = {"until": moment(lease.until), "then": lease.then, "policy": lease.policy}
+        if lease.ahead is not None:
+            told["lease"]["warned" if lease.warned else "warns"] = moment(lease.until - lease.ahead)
     if i.reason:
         told |= {"reason_code": i.reason_code, "reason": i.reason}
     return told

@@ -6,7 +6,7 @@ exist, and one id that cannot be found refuses the whole request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
 from operator import attrgetter
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import Clock, Micros
-from euca_rpc.cloud import attributes, launch, lifecycle, pages
+from euca_rpc.cloud import attributes, launch, leases, lifecycle, pages
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.consoles import Consoles
 from euca_rpc.cloud.journal import Journal
@@ -23,7 +23,7 @@ from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
-from euca_rpc.policy.values import Launch, LaunchClass, Placement
+from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement
 from euca_rpc.shown import Console, InstanceStatus, Launched, Page, Transition
 from euca_rpc.types import Caller, Event, Instance, Intent, LaunchRequest, Reservation
 from euca_rpc.wire.contracts import CLUSTER, object_name
@@ -34,6 +34,10 @@ class Placer(Protocol):
         self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
     ) -> Placement:
         """Admit and place, or refuse with reasons per target."""
+        ...
+
+    def lease(self, wanted: Launch, view: View) -> Granted | None:
+        """How long its machines may run; None: as long as they are wanted."""
         ...
 
 
@@ -62,8 +66,11 @@ class Instances:
                     return self._launched(found)
                 count = launch.quota_left(view, plan)
                 placed = self._placer.place(plan.launch, plan.launch_class, view, request.min_count, count)
+                lease = self._placer.lease(plan.launch, view)
                 try:
-                    made = self._journal.do(launch.commit_launch(plan, placed.nodes, self._ids, self._pool))
+                    made = self._journal.do(
+                        launch.commit_launch(plan, placed.nodes, self._ids, self._pool, lease)
+                    )
                 except launch.Conflict:
                     continue
                 return self._launched(made)
@@ -110,16 +117,16 @@ class Instances:
                 if caller.is_admin
                 else view.by_account.get(caller.account_id, {}).values()
             )
-        rows, words = view.instances, view.tags
+        rows, words, until = view.instances, view.tags, view.leases
         answers = cache(lambda node: reachable(view, node))  # nodes are few, machines many
         for reservation in sorted(reservations, key=attrgetter("created_at", "id")):
             members = []
             for i in reservation.instance_ids:  # no generator: most reservations have one machine
                 row = rows.get(i)
                 if row is not None and (wanted is None or i in wanted):
-                    members.append(
-                        InstanceStatus(row, lifecycle.state(row), answers(row.node), words.get(i, ()))
-                    )
+                    lease = leases.of(view, row) if until else None
+                    state = lifecycle.state(row)
+                    members.append(InstanceStatus(row, state, answers(row.node), words.get(i, ()), lease))
             if members:
                 yield reservation, tuple(members)
 
@@ -168,6 +175,14 @@ class Instances:
         new: Instance = self._journal.do(attributes.modify(caller, row, attribute, value))
         return status(self._journal.view, new)
 
+    def extend(self, caller: Caller, id: str, until: Micros) -> InstanceStatus:
+        def verb(view: View, now: Micros) -> Outcome:
+            (row,) = found(view, caller, [id])
+            return leases.extend(view, now, caller, row, until)
+
+        self._journal.do(verb)
+        return status(self._journal.view, self._journal.view.instances[id])
+
     # ---------------------------------------------------------------------------------------- what is wanted
     def terminate(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
         def change(row: Instance, now: Micros) -> Instance:
@@ -189,7 +204,9 @@ class Instances:
         return self._each(caller, ids, "instance.stop", change)
 
     def start(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
-        """On the node that has its disk, if cores and memory are free there now."""
+        """On the node that has its disk, if cores and memory are free there now; how long it may run is asked anew."""
+        view = self._journal.view
+        given = {row.id: self._placer.lease(_again(row), view) for row in found(view, caller, ids)}
 
         def change(row: Instance, now: Micros) -> Instance:
             if row.intent is Intent.RUNNING:
@@ -198,7 +215,7 @@ class Instances:
                 raise _conflict(row, "started")
             return lifecycle.want_started(row, now)
 
-        return self._each(caller, ids, "instance.start", change, check_room=True)
+        return self._each(caller, ids, "instance.start", change, given)
 
     def reboot(self, caller: Caller, ids: Sequence[str]) -> None:
         def change(row: Instance, now: Micros) -> Instance:
@@ -214,9 +231,9 @@ class Instances:
         ids: Sequence[str],
         kind: str,
         change: Callable[[Instance, Micros], Instance],
-        check_room: bool = False,
+        started: Mapping[str, Granted | None] | None = None,
     ) -> list[Transition]:
-        """All or none, in one transaction."""
+        """All or none, in one transaction.  ``started``: they need room again, and the lease that each is given."""
 
         def verb(view: View, now: Micros) -> Outcome:
             changes: list[Change] = []
@@ -228,8 +245,10 @@ class Instances:
                 moves.append(Transition(row.id, lifecycle.state(row), lifecycle.state(new)))
                 if new is row:
                     continue
-                if check_room:
+                if started is not None:
                     _fits_again(draft, row, new)
+                    if (lease := leases.renewed(view, row.id, started[row.id])) is not None:
+                        changes.append(lease)
                 draft = draft.apply([Put(new)])
                 changes.append(Put(new))
                 events.append(
@@ -239,6 +258,13 @@ class Instances:
 
         transitions: list[Transition] = self._journal.do(verb)
         return transitions
+
+
+def _again(i: Instance) -> Launch:
+    """A machine that is started again, as a launch of one."""
+    return Launch(
+        i.account_id, i.created_by, i.vm_type, i.size, i.architecture, 1, 1, i.zone, i.service_class
+    )
 
 
 def _fits_again(view: View, old: Instance, new: Instance) -> None:
@@ -261,7 +287,8 @@ def _conflict(row: Instance, wanted: str) -> EucaError:
 
 
 def status(view: View, row: Instance) -> InstanceStatus:
-    return InstanceStatus(row, lifecycle.state(row), reachable(view, row.node), view.tags.get(row.id, ()))
+    words, lease = view.tags.get(row.id, ()), leases.of(view, row)
+    return InstanceStatus(row, lifecycle.state(row), reachable(view, row.node), words, lease)
 
 
 def found(view: View, caller: Caller, ids: Sequence[str]) -> list[Instance]:

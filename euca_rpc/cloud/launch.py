@@ -19,13 +19,13 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from euca_rpc.clock import Micros
-from euca_rpc.cloud import lifecycle, tags
+from euca_rpc.cloud import leases, lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
 from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
-from euca_rpc.policy.values import Launch, LaunchClass
+from euca_rpc.policy.values import Granted, Launch, LaunchClass
 from euca_rpc.types import Caller, Image, Instance, KeyPair, LaunchRequest, Reservation, Size, Token, VmType
 
 TRIES = 3
@@ -209,9 +209,9 @@ def quota_left(view: View, plan: Plan) -> int:
 
 # ------------------------------------------------------------------------------------------------ committing
 def commit_launch(
-    plan: Plan, nodes: Sequence[str], ids: Ids, pool: AddressPool
+    plan: Plan, nodes: Sequence[str], ids: Ids, pool: AddressPool, lease: Granted | None = None
 ) -> Callable[[View, Micros], Outcome]:
-    """The verb: ``nodes`` is the proposal, one node id per machine."""
+    """The verb: ``nodes`` is the proposal, one node id per machine; ``lease``: how long they may run."""
 
     def verb(view: View, now: Micros) -> Outcome:
         if (found := remembered(view, plan)) is not None:
@@ -238,6 +238,8 @@ def commit_launch(
         words = dict(plan.request.tags)
         changes: list[Insert | Put] = [Insert(reservation), *map(Insert, instances), *map(Put, rows.values())]
         changes += [Insert(row) for i in instances for row in tags.rows(i.id, i.account_id, words)]
+        if lease is not None:
+            changes += [Put(leases.granted(i.id, lease)) for i in instances]
         if plan.request.client_token is not None:
             key = f"{plan.caller.account_id}/{plan.request.client_token}"
             changes.append(Insert(Token(key, plan.request_hash, reservation_id)))

@@ -103,6 +103,15 @@ BUILT_IN: Mapping[str, Built] = {
         ("user_name", "full_name", "link", "until", "cloud"),
         ("link",),
     ),
+    "lease_warning": Built(
+        "$instance on $cloud ends at $until",
+        "Dear $full_name,\n\nyour instance $instance ($type, zone $zone) on $cloud has a lease, which ends at $until. "
+        "It will then be $then.\n\n"
+        "If you need it longer, save your work, and extend the lease if you may, or ask your administrator."
+        + _SIGNED,
+        ("user_name", "full_name", "instance", "type", "zone", "until", "then", "policy", "cloud"),
+        ("instance", "until"),
+    ),
     "address_changed": Built(
         "The e-mail address of $user_name on $cloud was changed",
         "Dear $full_name,\n\nmail for $user_name on $cloud goes to another address since $at. This is the last one here.\n\n"

@@ -13,7 +13,7 @@ from euca_rpc.clock import Clock
 from euca_rpc.cloud.policies import of_zones
 from euca_rpc.cloud.view import View
 from euca_rpc.policy.engine import Engine
-from euca_rpc.policy.values import Launch, LaunchClass, Placement, PolicyView
+from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement, PolicyView
 from euca_rpc.types import Setting
 
 
@@ -26,12 +26,7 @@ class EnginePlacer:
     def place(
         self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
     ) -> Placement:
-        shown = PolicyView(
-            now=self._clock.now(),
-            targets=view.targets,
-            parameters=_parameters(view.settings),
-            seed=view.number,
-        )
+        shown = self._shown(view)
         self._engine.admit(wanted, shown)
         return self._engine.place(
             wanted,
@@ -41,6 +36,17 @@ class EnginePlacer:
             count_min=count_min,
             count_max=count_max,
             zone_policy=_of_zones(view.zones, view.settings),
+        )
+
+    def lease(self, wanted: Launch, view: View) -> Granted | None:
+        return self._engine.lease(wanted, self._shown(view))
+
+    def _shown(self, view: View) -> PolicyView:
+        return PolicyView(
+            now=self._clock.now(),
+            targets=view.targets,
+            parameters=_parameters(view.settings),
+            seed=view.number,
         )
 
 

@@ -210,6 +210,8 @@ def prune(view: View, now: Micros, ids: Iterable[str]) -> Outcome:
     changes: list[Change] = []
     for row in (view.instances[i] for i in ids if i in view.instances):
         changes.append(Forget(row))
+        if (lease := view.leases.get(row.id)) is not None:
+            changes.append(Remove(lease))
         changes += [Remove(view.tag_rows[f"{row.id}/{key}"]) for key, _ in view.tags.get(row.id, ())]
         reservation = view.reservations.get(row.reservation_id)
         rest = {i for i in reservation.instance_ids if i in view.instances} if reservation else set()

@@ -42,6 +42,7 @@ from euca_rpc.types import (
     Event,
     Image,
     Instance,
+    InstanceLease,
     KeyPair,
     Link,
     Mail,
@@ -84,6 +85,7 @@ ROWS: tuple[type, ...] = (
     Session,
     Mail,
     Capture,
+    InstanceLease,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ANY_COUNT = 8
@@ -230,10 +232,15 @@ def _captures(store: Store) -> None:
             store._execute(f"ALTER TABLE image ADD COLUMN {name} TEXT NOT NULL DEFAULT '{default}'")
 
 
+def _leases(store: Store) -> None:
+    store.database.create_tables([store.tables[InstanceLease].model])
+
+
 MIGRATIONS: tuple[Callable[[Store], None], ...] = (
     _first,
     _people,
     _captures,
+    _leases,
 )  # forward only; number = position + 1
 
 

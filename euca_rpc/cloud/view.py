@@ -16,7 +16,7 @@ from typing import Any
 
 from immutables import Map
 
-from euca_rpc.clock import Micros, moment
+from euca_rpc.clock import HOUR, Micros, moment
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Remove
 from euca_rpc.policy.values import Target
@@ -29,6 +29,7 @@ from euca_rpc.types import (
     Contact,
     Image,
     Instance,
+    InstanceLease,
     KeyPair,
     Link,
     Mail,
@@ -88,6 +89,7 @@ class View:
     tokens: Map[str, Token] = Map()
     tag_rows: Map[str, Tag] = Map()
     uploads: Map[str, Upload] = Map()
+    leases: Map[str, InstanceLease] = Map()
     captures: Map[str, Capture] = Map()  # those under way: one that is over has no row
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
@@ -111,6 +113,7 @@ class View:
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
     untold: Map[str, None] = Map()  # ids of instances that are to start and of which no node was told yet
     ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
+    lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
     by_account: Map[str, Map[str, Reservation]] = Map()
     tags: Map[str, tuple[tuple[str, str], ...]] = Map()  # resource id → (key, value), by key
     targets: Map[str, Target] = Map()
@@ -162,6 +165,7 @@ _TABLE: dict[type, str] = {
     Link: "links",
     Session: "sessions",
     Capture: "captures",
+    InstanceLease: "leases",
     Contact: "contacts",
     Poll: "polls",
 }
@@ -300,6 +304,12 @@ class _Draft:
         else:
             self.v[index] = _drop_inner(self.v[index], outer, row.id)
 
+    def lease(self, old: InstanceLease | None, new: InstanceLease | None) -> None:
+        if old is not None:
+            self.v["lease_hours"] = _drop_inner(self.v["lease_hours"], old.due // HOUR, old.id)
+        if new is not None:
+            self.v["lease_hours"] = _put_inner(self.v["lease_hours"], new.due // HOUR, new.id, None)
+
     def key(self, old: KeyPair | None, new: KeyPair | None) -> None:
         if old is not None:
             self.v["key_names"] = _drop(self.v["key_names"], f"{old.account_id}/{old.name}")
@@ -344,6 +354,7 @@ _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     Application: _Draft.application,
     Session: _Draft.session,
     KeyPair: _Draft.key,
+    InstanceLease: _Draft.lease,
     Tag: _Draft.tag,
 }
 
@@ -377,11 +388,11 @@ def _drop(m: Any, key: Any) -> Any:
     return m.delete(key) if key in m else m
 
 
-def _put_inner(m: Any, outer: str, key: str, value: Any) -> Any:
+def _put_inner(m: Any, outer: str | int, key: str, value: Any) -> Any:
     return m.set(outer, m.get(outer, Map()).set(key, value))
 
 
-def _drop_inner(m: Any, outer: str, key: str) -> Any:
+def _drop_inner(m: Any, outer: str | int, key: str) -> Any:
     inner = m.get(outer)
     if inner is None or key not in inner:
         return m

@@ -1,6 +1,7 @@
 """Placement: a snapshot in, a proposal out.
 
     admit   launch + view ─► every loaded policy may refuse
+    lease   launch + view ─► every loaded policy may limit how long; the one that ends first holds
     place   sync (what changed since the last snapshot) ─► per zone: its policy's ranking ─► refresh ─► take ─► Placement
                                                                                                     └► refusal, with why
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from euca_rpc.clock import Clock, iso
+from euca_rpc.clock import SECOND, Clock, Micros, iso
 from euca_rpc.errors import EucaError
 from euca_rpc.policy import refusal
 from euca_rpc.policy.health import LIMIT, Health
@@ -31,8 +32,10 @@ from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Wa
 from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
 from euca_rpc.policy.values import (
+    Granted,
     Launch,
     LaunchClass,
+    Lease,
     No,
     Placement,
     PolicyView,
@@ -47,6 +50,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
+
+LATEST: Micros = 250_000_000_000 * SECOND  # the year 9892: moments that can still be written as dates
 
 OnTrip = Callable[[str, str], None]
 
@@ -69,6 +74,7 @@ class Engine:
     ) -> None:
         self._policies = {name: bind(name, plugin) for name, plugin in policies.items()}
         self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
+        self._lessors = [p for p in self._policies.values() if p.broken or "lease" in p.hooks]
         self._health = {name: Health(name, p.broken, trip_after) for name, p in self._policies.items()}
         self._cloud_policy = cloud_policy
         self._clock = clock
@@ -83,6 +89,13 @@ class Engine:
         """Returns if every loaded policy lets the launch pass; policy_refused or policy_failed otherwise."""
         if self._gatekeepers:
             self._run(lambda calls: self._admit(calls, launch, view))
+
+    def lease(self, launch: Launch, view: PolicyView) -> Granted | None:
+        """How long the machines may run: the lease that ends first, None if nobody limits it.  policy_failed if one that
+        might have limited it cannot say."""
+        if not self._lessors:
+            return None
+        return self._run(lambda calls: self._lease(calls, launch, view))
 
     def place(
         self,
@@ -143,6 +156,25 @@ class Engine:
             trouble = f"admit returned {said!r:.100}, not None, No or Wait"
             self._failed(name, trouble)
             raise refusal.failed(name, "admit", trouble)
+
+    # ------------------------------------------------------------------------------------------------ lease
+    def _lease(self, calls: Calls, launch: Launch, view: PolicyView) -> Granted | None:
+        given: list[Granted] = []
+        for policy in self._lessors:
+            name = policy.name
+            self._must_answer(policy, "lease")
+            try:
+                said = calls.call(name, "lease", policy.hooks["lease"], launch, view)
+            except Raised as failure:
+                self._failed(name, str(failure))
+                raise refusal.failed(name, "lease", str(failure)) from failure
+            if said is None:
+                continue
+            if trouble := _nonsense(said, view.now):
+                self._failed(name, trouble)
+                raise refusal.failed(name, "lease", trouble)
+            given.append(Granted(name, said))
+        return min(given, key=lambda one: (one.lease.until, one.policy), default=None)
 
     # ------------------------------------------------------------------------------------------------ place
     def _place(
@@ -315,3 +347,16 @@ class Engine:
         return refusal.failed(
             name, "feasible", f"it is in force in zone {zone} but not loaded; there are {there}"
         )
+
+
+def _nonsense(said: object, now: Micros) -> str:
+    """Why it is no lease that can be given now; "" if it is one."""
+    if not isinstance(said, Lease):
+        return f"lease returned {said!r:.100}, not None or Lease"
+    if type(said.until) is not int or not now < said.until <= LATEST:
+        return f"lease ends at {said.until!r:.40}, which is no moment to come"
+    if said.warn is not None and (type(said.warn) is not int or said.warn >= said.until):
+        return f"lease warns at {said.warn!r:.40}, which is no moment before its end at {said.until}"
+    if said.then not in ("terminate", "stop"):
+        return f"lease ends with {said.then!r:.40}, not 'terminate' or 'stop'"
+    return ""

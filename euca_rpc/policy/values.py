@@ -107,9 +107,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
+    """Machines may run until a moment of cloud time; their user is warned once before, at ``warn``."""
+
     until: Micros
-    warn: Micros | None = None
-    then: str = "terminate"
+    warn: Micros | None = None  # None: nobody is warned
+    then: str = "terminate"  # or "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,14 @@ class Placement:
 
     nodes: tuple[str, ...]
     policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The lease that ends first of all that were given, and whose word it is."""
+
+    policy: str
+    lease: Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from euca_rpc.node.simulated import SimulatedHypervisor
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import load
-from euca_rpc.policy.values import Launch, LaunchClass, Placement
+from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement
 from euca_rpc.testing import checks
 from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
@@ -400,6 +400,9 @@ class _Busy:
             if not self._process.alive:
                 raise Killed(self._process)
         return proposal
+
+    def lease(self, wanted: Launch, view: View) -> Granted | None:
+        return self._placer.lease(wanted, view)
 
 
 __all__ = ["Broken", "Shape", "World"]

@@ -14,7 +14,17 @@ from euca_rpc.hookspecs import policy
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import Broken, bind, load
-from euca_rpc.policy.values import Launch, LaunchClass, No, Placement, PolicyView, Target, Wait
+from euca_rpc.policy.values import (
+    Granted,
+    Launch,
+    LaunchClass,
+    Lease,
+    No,
+    Placement,
+    PolicyView,
+    Target,
+    Wait,
+)
 from euca_rpc.types import Size
 
 SMALL = Size(1, 512, 4)
@@ -432,3 +442,77 @@ def test_a_plugin_that_does_not_fit_the_specification_is_broken(hook: str) -> No
     assert bound.broken.startswith("it does not fit the hook specification")
     assert hook in bound.broken
     assert bind("odd", Broken("gone")).broken == "gone"
+
+
+# ---------------------------------------------------------------------------------------------------- leases
+def gives(word: Any) -> Any:
+    class Lessor:
+        @policy
+        def lease(self, launch: Launch, view: PolicyView) -> Any:
+            return word(launch, view) if callable(word) else word
+
+    return Lessor()
+
+
+def lease(e: Engine, user: str = "u", **view: Any) -> Granted | None:
+    launch = Launch("1", user, "m1.small", SMALL, "x86_64", 1, 1)
+    return e.lease(launch, PolicyView(now=100, targets={}, **view))
+
+
+def test_the_lease_that_ends_first_holds() -> None:
+    long, short, equal = Lease(900, 800), Lease(500, None, "stop"), Lease(500, 300)
+    assert lease(engine("greedy")) is None
+    assert lease(engine("greedy", none=gives(None))) is None
+    assert lease(engine(a=gives(long), b=gives(short), c=gives(None))) == Granted("b", short)
+    assert lease(engine(b=gives(short), a=gives(equal))) == Granted("a", equal)  # as well as any
+    by_user = gives(lambda launch, view: Lease(view.now + len(launch.user_id) * view.parameters["each"]))
+    assert lease(engine(a=by_user), user="ann", parameters={"each": 7}) == Granted("a", Lease(121))
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        (lambda launch, view: 1 / 0, "lease raised ZeroDivisionError: division by zero"),
+        (No("no"), r"lease returned No\(.*\), not None or Lease"),
+        (3600, "lease returned 3600, not None or Lease"),
+        (Lease(100), "lease ends at 100, which is no moment to come"),
+        (Lease(10**30), "lease ends at 1000000000000000000000000000000, which is no moment to come"),
+        (Lease(1e9), "lease ends at 1000000000.0, which is no moment to come"),
+        (Lease(float("nan")), "lease ends at nan, which is no moment to come"),
+        (Lease(True), "lease ends at True, which is no moment to come"),
+        (Lease(500, 500), "lease warns at 500, which is no moment before its end at 500"),
+        (Lease(500, 1.5), "lease warns at 1.5, which is no moment before its end at 500"),
+        (Lease(500, None, "sleep"), "lease ends with 'sleep', not 'terminate' or 'stop'"),
+    ],
+)
+def test_a_policy_that_cannot_say_how_long_lets_nothing_run_for_ever(word: Any, why: str) -> None:
+    e = engine("greedy", a=gives(Lease(500)), bad=gives(word))
+    with pytest.raises(EucaError, match=f"Policy bad cannot answer lease: {why}") as refused:
+        lease(e)
+    assert refused.value.symbol == "policy_failed"
+    for _ in range(4):
+        with pytest.raises(EucaError):
+            lease(e)
+    with pytest.raises(EucaError, match="it is tripped after: lease"):
+        lease(e)
+    assert [row["failures"] for row in e.status()] == [0, 5, 0]
+
+
+def test_a_policy_that_was_tripped_elsewhere_refuses_what_it_might_have_limited() -> None:
+    class Both:
+        @policy
+        def lease(self) -> Lease:
+            return Lease(500)
+
+        @policy
+        def score(self) -> float:
+            raise ValueError("no score")
+
+    e = engine(both=Both())
+    assert lease(e) == Granted("both", Lease(500))
+    place(e, shot(*(node(f"z/{n}") for n in range(5))))
+    assert e.status()[0]["state"] == "tripped"
+    with pytest.raises(EucaError, match="it is tripped after: score"):
+        lease(e)
+    with pytest.raises(EucaError, match="cannot answer lease"):
+        lease(engine("greedy", gone=Broken("not there")))
