@@ -57,8 +57,8 @@ class Ranking:
                 continue
             try:
                 verdict = judge(target)
-            except BaseException:  # not judged yet
-                self.dirty.update(again, (id,))
+            except BaseException:  # the job ends, or is done again elsewhere: then all are judged again
+                self.dirty |= dirty
                 raise
             if isinstance(verdict, float):
                 self.out.pop(id, None)
