@@ -149,6 +149,7 @@ def pages_of(scene: Scene, who: str) -> dict[str, str]:
         "/images/{id}": "/images/emi-00000001",
         "/images/{id}/remove": "/images/emi-00000001/remove",
         "/admin/users/{name}": "/admin/users/ann",
+        "/admin/types/{name}/remove": "/admin/types/m1.small/remove",
     }
     wanted = [
         r.path

@@ -342,3 +342,19 @@ def test_mail_texts_are_edited(make_scene: Any) -> None:
     assert "Ours" in admin.get("/admin/mails/templates").shown
     assert admin.post(where, {"built_in": "1"}).status == 303
     assert "Ours" not in admin.get("/admin/mails/templates").shown
+
+
+def test_vm_types_are_set_and_removed(make_scene: Any) -> None:
+    scene = make_scene()
+    admin, ann = scene.browser("admin"), scene.browser("ann")
+    admin.get("/admin/types")
+    form = {"name": "m1.tiny", "cores": "1", "memory_mb": "64", "disk_gb": "1"}
+    assert admin.post("/admin/types", form).location == "/admin/types"
+    assert "m1.tiny: 1 core, 64 MiB, 1 GiB" in ann.get("/launch").text
+    assert admin.post("/admin/types", form | {"memory_mb": "96"}).status == 303
+    assert "m1.tiny: 1 core, 96 MiB, 1 GiB" in ann.get("/launch").text
+    wrong = admin.post("/admin/types", form | {"name": "no such <name>", "cores": "0"})
+    assert wrong.status == 400
+    assert 'value="no such &lt;name&gt;"' in wrong.text
+    assert admin.post("/admin/types/m1.tiny/remove").status == 303
+    assert "m1.tiny" not in ann.get("/launch").text

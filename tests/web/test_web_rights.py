@@ -111,6 +111,11 @@ MATRIX: dict[str, Row] = {
     "GET /admin/nodes/{zone}/{host}/{change}": Row("/admin/nodes/z0/h0/fence", L, 403, 403, 200),
     "POST /admin/nodes/{zone}/{host}/{change}": Row("/admin/nodes/z0/h0/undrain", L, 403, 403, 303),
     "GET /admin/types": Row("/admin/types", L, 403, 403, 200),
+    "POST /admin/types": Row(
+        "/admin/types", L, 403, 403, 303, {"name": "x1.tiny", "cores": "1", "memory_mb": "64", "disk_gb": "1"}
+    ),
+    "GET /admin/types/{name}/remove": Row("/admin/types/m1.large/remove", L, 403, 403, 200),
+    "POST /admin/types/{name}/remove": Row("/admin/types/m1.xlarge/remove", L, 403, 403, 303),
     "GET /admin/policies": Row("/admin/policies", L, 403, 403, 200),
     "GET /admin/usage": Row("/admin/usage", L, 403, 403, 200),
     "GET /admin/usage.csv": Row("/admin/usage.csv", L, 403, 403, 200),

@@ -94,7 +94,7 @@ def byte_count(number: int) -> str:
     unit = next(units)
     while size >= 1024 and unit != "TiB":
         size, unit = size / 1024, next(units)
-    return f"{size:.0f} {unit}" if size >= 100 or unit == "B" else f"{size:.1f} {unit}"
+    return f"{size:.0f} {unit}" if size >= 100 or size == int(size) else f"{size:.1f} {unit}"
 
 
 def mebibytes(number: int) -> str:

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 
 from euca_rpc.errors import EucaError
-from euca_rpc.types import Event
+from euca_rpc.types import Event, VmType
 
 from ..asked import Answer, Asked, Page, Redirect
+from ..forms import MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,51 @@ def change(asked: Asked) -> Answer:
 
 def types(asked: Asked) -> Page:
     return Page("types.html", {"types": asked.core.types.describe(asked.caller)})
+
+
+def set_type(asked: Asked) -> Answer:
+    """A new one, or another size for one that is there, which keeps its place in the list."""
+    form, nouns = asked.form, asked.core.types
+    name = form.line("name", 64)
+    there = nouns.describe(asked.caller)
+    place = {one.name: one.position for one in there}
+    made = nouns.set(
+        asked.caller,
+        VmType(
+            name,
+            form.whole("cores", 1, MOST, 1),
+            form.whole("memory_mb", 1, MOST, 128),
+            form.whole("disk_gb", 1, MOST, 1),
+            place.get(name, max(place.values(), default=-1) + 1),
+        ),
+    )
+    return Redirect(
+        "/admin/types", f"{made.name} is set; machines that were launched before keep their size."
+    )
+
+
+def ask_remove_type(asked: Asked) -> Page:
+    (found,) = asked.core.types.describe(asked.caller, [asked.path["name"]])
+    return Page(
+        "confirm.html",
+        {
+            "title": f"Remove {found.name}",
+            "question": "Launch no more machines of this type?",
+            "consequence": "Machines of it that are there go on.",
+            "button": "Remove it",
+            "danger": True,
+            "action": f"/admin/types/{found.name}/remove",
+            "back": "/admin/types",
+            "hidden": {},
+            "choices": (),
+        },
+    )
+
+
+def remove_type(asked: Asked) -> Answer:
+    name = asked.path["name"]
+    asked.core.types.remove(asked.caller, name)
+    return Redirect("/admin/types", f"{name} was removed.")
 
 
 def policies(asked: Asked) -> Page:
