@@ -299,8 +299,6 @@ class Sessions:
 def _who(view: View, name: str) -> _Found:
     user = view.users.get(view.user_names.get(name, ""))
     if user is not None:
-        if user.status is UserStatus.DELETED:
-            return _Found()
         password = view.passwords.get(user.id)
         return _Found(user, password.hash if password else None, name)
     wishes = view.wished_names.get(name)

@@ -13,8 +13,9 @@ from town import ADMIN_PASSWORD, HERE, PASSWORD, THERE, Town, elsewhere
 
 from euca_rpc.clock import HOUR, MINUTE, SECOND, ManualClock
 from euca_rpc.cloud import guard, passwords
-from euca_rpc.cloud.changes import Outcome, Put
+from euca_rpc.cloud.changes import Insert, Outcome, Put
 from euca_rpc.cloud.guard import Buckets, Guard, is_loopback, origin
+from euca_rpc.cloud.links import digest
 from euca_rpc.cloud.passwords import COST, Cost, Passwords
 from euca_rpc.cloud.sessions import MOST
 from euca_rpc.errors import EucaError
@@ -85,7 +86,19 @@ def test_sessions_end_at_once_with_what_ends_them(town, how):
         assert (sessions.by_token(THERE, token) is not None) == (token in left)
         assert refused(sessions.change_password, THERE, "", PASSWORD, "x" * 12) == "auth_failure"
     assert all(sessions.by_token(THERE, token) for token in left)
+    user_id = town.bench.view.user_names["ann"]
+    assert len(town.bench.view.user_sessions.get(user_id, ())) == len(
+        left
+    )  # nothing is left to come to life again
     assert sessions.by_token(HERE, town.admin.token)  # others are not concerned
+
+
+def test_a_session_that_was_left_over_opens_nothing_for_a_disabled_user(town):
+    inside = town.activate()
+    row = town.bench.view.sessions[digest(inside.token)]
+    town.core.people.disable(town.boss, "ann")
+    town.bench.cloud.journal.do(lambda view, now: Outcome((Insert(row),)))
+    assert town.core.sessions.by_token(THERE, inside.token) is None
 
 
 def test_rights_follow_the_user_not_the_session(town):
