@@ -49,6 +49,7 @@ class Gathered:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.bytes_read = 0
+        self.closed = False  # asked for by cheroot when it stops
         self.continued = False  # 100 Continue was sent for the request being gathered
 
     def readline(self, size: int | None = None) -> bytes:
@@ -68,6 +69,7 @@ class Gathered:
         return bool(self.buffer)
 
     def close(self) -> None:
+        self.closed = True
         self.buffer.clear()
 
     def ready(self) -> bool:

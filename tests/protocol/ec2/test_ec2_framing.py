@@ -4,10 +4,8 @@ the real socket, and nothing after it on the connection is taken for a request."
 from __future__ import annotations
 
 import contextlib
-import gc
 import re
 import socket
-import weakref
 
 import pytest
 
@@ -90,11 +88,3 @@ def test_versions_and_chunks_are_the_clients_doing(live):
 def test_what_can_be_read_in_one_way_only_is_read(live, more):
     answer = conversation(live.port, AHEAD + more + b"\r\na=b" + INSIDE)
     assert statuses(answer) == [b"401", b"404"], answer[:500]
-
-
-def test_a_stopped_server_leaves_nothing_behind(serve):
-    interface = serve()
-    server = weakref.ref(interface._listeners[0].server)
-    interface.stop()
-    gc.collect()
-    assert server() is None
