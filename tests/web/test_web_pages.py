@@ -358,3 +358,20 @@ def test_vm_types_are_set_and_removed(make_scene: Any) -> None:
     assert 'value="no such &lt;name&gt;"' in wrong.text
     assert admin.post("/admin/types/m1.tiny/remove").status == 303
     assert "m1.tiny" not in ann.get("/launch").text
+
+
+def test_a_lease_is_shown_and_extended_as_far_as_the_policy_lets(make_scene: Any) -> None:
+    scene = make_scene()
+    ann, where = scene.browser("ann"), f"/instances/{scene.launch('ann')}"
+    assert "Lease" not in ann.get(where).shown, "nothing limits its run"
+    scene.lease(where.rpartition("/")[2], hours=5, allowed=7)
+    assert "stopped and keeps its disk" in ann.get(where).shown
+    assert "in 5 h" in ann.get(where).shown
+    assert "in 5 h" in ann.get("/instances").shown
+    assert ann.post(f"{where}/extend", {"hours": "2"}).location == where
+    assert "in 7 h" in ann.get(where).shown
+    refused = ann.post(f"{where}/extend", {"hours": "1"})
+    assert refused.status == 403
+    assert "ask an administrator" in refused.shown
+    assert "Extend the lease" in refused.text, "on the page that it was asked on"
+    assert scene.browser("admin").post(f"{where}/extend", {"hours": "48"}).status == 303

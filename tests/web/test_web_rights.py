@@ -60,6 +60,7 @@ MATRIX: dict[str, Row] = {
     "GET /instances": Row("/instances", L, 200, 200, 200),
     "GET /instances/{id}": Row("/instances/{instance}", L, 200, 404, 200),
     "GET /instances/{id}/console": Row("/instances/{instance}/console", L, 200, 404, 200),
+    "POST /instances/{id}/extend": Row("/instances/{leased}/extend", L, 303, 404, 303, {"hours": "1"}),
     "GET /instances/{id}/{change}": Row("/instances/{instance}/terminate", L, 200, 404, 200),
     "POST /instances/{id}/{change}": Row("/instances/{instance}/terminate", L, 303, 404, 303),
     "GET /launch": Row("/launch", L, 200, 200, 200),
@@ -143,6 +144,8 @@ def thing(scene: Any, name: str) -> str:
                 scene.core.instances.terminate(ann, [status.instance.id for status in statuses])
             scene.settle(5)
             return str(scene.launch("ann"))
+        case "leased":
+            return str(scene.lease(thing(scene, "instance")))
         case "image":
             return str(scene.private_image("ann", n))
         case "key":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from euca_rpc.clock import HOUR
 from euca_rpc.cloud import accounts
 from euca_rpc.cloud.bootstrap import FIRST_LOGIN
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove
@@ -24,7 +25,7 @@ from euca_rpc.cloud.passwords import Cost, Passwords
 from euca_rpc.ids import SystemIds
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import IMAGE, World
-from euca_rpc.types import Caller, LaunchRequest, Password, Profile, UserStatus
+from euca_rpc.types import Caller, InstanceLease, LaunchRequest, Password, Profile, UserStatus
 from euca_rpc.wire.web_certificate import make_web_certificate
 from euca_web import euca_interface
 
@@ -191,6 +192,13 @@ class Scene:
     def launch(self, name: str = "ann", **more: Any) -> str:
         made = self.core.instances.launch(self.caller(name), LaunchRequest(IMAGE, **more))
         return made.instances[0].instance.id
+
+    def lease(self, id: str, hours: int = 5, allowed: int = 1000) -> str:
+        """As a policy would have given it; ``allowed``: hours from now that its user may extend it to."""
+        now = self.world.clock.now()
+        row = InstanceLease(id, "lease", now + hours * HOUR, "stop", now + allowed * HOUR)
+        self.journal.do(lambda view, now: Outcome((Put(row),)))
+        return id
 
     def apply(self, user_name: str, **profile: str) -> str:
         """A request that waits; its id."""

@@ -83,6 +83,7 @@ ROUTES: tuple[Route, ...] = (
     _get("/instances", USER, instances.listed),
     _get("/instances/{id}", USER, instances.one),
     _get("/instances/{id}/console", USER, instances.console),
+    _post("/instances/{id}/extend", USER, instances.extend, instances.one),
     _get("/instances/{id}/{change}", USER, instances.ask),
     _post("/instances/{id}/{change}", USER, instances.change),
     _get("/launch", USER, launch.form),

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
 
+from euca_rpc.clock import HOUR, moment
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, parse_resource_id
 from euca_rpc.shown import InstanceStatus
@@ -129,6 +130,16 @@ def change(asked: Asked) -> Answer:
     verb = {"terminate": nouns.terminate, "stop": nouns.stop, "reboot": nouns.reboot, "start": nouns.start}
     verb[asked.path["change"]](asked.caller, [id])
     return Redirect(f"/instances/{id}", f"{id} {change_.done}")
+
+
+def extend(asked: Asked) -> Answer:
+    """The lease ends so many hours later than it would, or than now if that is later."""
+    status = _status(asked)
+    hours = asked.form.whole("hours", 1, 10_000, 24)
+    until = max(status.lease.until if status.lease else 0, asked.core.clock.now()) + hours * HOUR
+    told = asked.core.instances.extend(asked.caller, status.instance.id, until)
+    said = f"Its lease ends at {moment(told.lease.until)} now." if told.lease else ""
+    return Redirect(f"/instances/{status.instance.id}", said)
 
 
 def _change(asked: Asked) -> Change:
