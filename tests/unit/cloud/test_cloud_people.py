@@ -114,6 +114,8 @@ def test_nobody_locks_everybody_out(town, verb):
     assert refused(call, town.boss, "admin", *args) == "state_conflict"
     call(second, "admin", *args)
     assert refused(call, second, "ann", *args) == "state_conflict"
+    # two who lock each other out at the same moment: the first is first
+    assert refused(call, town.boss, "ann", *args) == "state_conflict"
 
 
 def test_none_of_an_administrators_verbs_is_for_others(town):

@@ -213,6 +213,17 @@ def test_a_bucket_never_gives_more_than_its_size_and_what_flowed_in(size, moves)
         assert given_[key] <= size + (clock.now() - began) / (10 * SECOND)
 
 
+def test_a_bucket_is_never_fuller_than_full():
+    clock = ManualClock()
+    buckets = Buckets(clock, 3, SECOND)
+    for _ in range(2):
+        assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, SECOND]
+        clock.advance(HOUR)
+    for _ in range(5):
+        buckets.give_back("a")
+    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, SECOND]
+
+
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(guard, "MOST", 10)
     town_guard = Guard(ManualClock())
