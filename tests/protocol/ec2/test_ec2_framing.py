@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,7 +62,8 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def port():
     """Of an interface without a cloud: nothing here is signed."""
-    has = {"cloud_id": "cloud-1", "clock": SystemClock(), "ids": SeededIds(2)}
+    nobody = SimpleNamespace(by_access_key=lambda key: None)
+    has = {"cloud_id": "cloud-1", "clock": SystemClock(), "ids": SeededIds(2), "credentials": nobody}
     interface = euca_interface(Core(**{it.name: has.get(it.name) for it in fields(Core)}), {"port": 0})
     interface.start()
     yield interface.port
