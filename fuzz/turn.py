@@ -22,7 +22,6 @@ from .scene import KEY, WRITES, Scene, query
 SLOW = 2.0  # seconds of processor time, of all threads
 PATIENCE = 10.0  # seconds of real time for a connection to be answered or closed
 ALIVE = 500  # turns from one good request through the socket to the next
-LOGGERS = ("euca", "cheroot", "ec2")
 
 
 class Fuzzer:

@@ -105,7 +105,7 @@ def form(given: dict[str, str], letter: Letter) -> Letter:
 
 # ------------------------------------------------------------------------------------------------ versions 1 and 2
 def claims(key: Key, version: str, at: float, given: dict[str, str]) -> dict[str, str]:
-    return {**given, "AWSAccessKeyId": key.id, "SignatureVersion": version, "Timestamp": stamp(at)}
+    return {"Timestamp": stamp(at), **given, "AWSAccessKeyId": key.id, "SignatureVersion": version}
 
 
 def text_v1(given: dict[str, str]) -> str:
