@@ -6,6 +6,7 @@ import contextlib
 import html
 import io
 import logging
+import random
 import re
 import socket
 import ssl
@@ -418,6 +419,33 @@ def test_clients_that_drip_stop_nobody(make_scene: Any) -> None:
     assert time.monotonic() - began < 3
     for one in (*slow, *silent):
         one.close()
+
+
+def test_garbage_costs_the_next_visitor_nothing(scene: Any) -> None:
+    dice = random.Random(20261)
+    whole = b"GET /login HTTP/1.1\r\nHost: localhost\r\n"
+    for garbage in (
+        *(dice.randbytes(dice.randrange(1, 5000)) for _ in range(6)),
+        b"\0" * 10_000,
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
+        whole + b"X: " + b"y" * 200_000 + b"\r\n\r\n",
+        whole + b"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n",
+        whole + b"Content-Length: -1\r\n\r\n",
+        whole + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data\r\nContent-Length: 4\r\n\r\n--\r\n",
+    ):
+        for secure in (True, False):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("localhost", scene.port), timeout=5) as plain,
+            ):
+                line = scene.trust.wrap_socket(plain, server_hostname="localhost") if secure else plain
+                line.sendall(garbage)
+                line.settimeout(0.3)
+                answer = line.recv(4096)
+                assert not answer.startswith(b"HTTP/1.1 2"), (garbage[:80], answer)
+                assert b"Traceback" not in answer
+    assert Browser(scene).get("/login").status == 200
 
 
 def test_plain_http_gets_no_page(scene: Any) -> None:

@@ -6,6 +6,7 @@ import html
 import io
 import re
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from web_scene import PASSWORD, Browser
 
+from euca_rpc.errors import EucaError
+from euca_web import euca_interface
 from euca_web.pages.staff_records import cell
 
 
@@ -375,3 +378,16 @@ def test_a_lease_is_shown_and_extended_as_far_as_the_policy_lets(make_scene: Any
     assert "ask an administrator" in refused.shown
     assert "Extend the lease" in refused.text, "on the page that it was asked on"
     assert scene.browser("admin").post(f"{where}/extend", {"hours": "48"}).status == 303
+
+
+def test_a_portal_without_its_certificate_says_what_to_do(scene: Any, tmp_path: Path) -> None:
+    gone = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem"), "port": 0}
+    with pytest.raises(EucaError, match="`euca init` makes one"):
+        euca_interface(scene.core, gone).start()
+    for wrong, said in (
+        ({}, "https only"),
+        ({**gone, "threads": 0}, "too small"),
+        ({**gone, "thread": 1}, "'threads'"),
+    ):
+        with pytest.raises(EucaError, match=said):
+            euca_interface(scene.core, wrong)

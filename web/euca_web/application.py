@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import cherrypy
@@ -60,7 +60,20 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
     )
     # its log would have whole request lines, and with them the tokens of mailed links
     made.log.access_log.propagate = False
-    return cast("Callable[..., Iterable[bytes]]", made)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if (
+            "HTTP_TRANSFER_ENCODING" in environ
+        ):  # no browser sends forms so; a proxy and we might see two ends
+            start_response(
+                "411 Length Required",
+                [("Content-Type", "text/plain"), ("Connection", "close"), ("Cache-Control", "no-store")],
+            )
+            return [b"Send the form with a Content-Length.\n"]
+        answer: Iterable[bytes] = made(environ, start_response)
+        return answer
+
+    return application
 
 
 @dataclass(slots=True)

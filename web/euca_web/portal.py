@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from euca_rpc.errors import EucaError
 from euca_rpc.http.listener import Listener, Patience
 from euca_rpc.nouns import Core
 
@@ -25,6 +28,12 @@ class PortalInterface:
     def start(self) -> None:
         """Serves when it returns, or has left nothing behind."""
         said = self.settings
+        if not Path(said.certificate).exists():
+            raise EucaError(
+                "config_invalid",
+                f"The portal's certificate {said.certificate} is not there: `euca init` makes one, or name yours in "
+                "[interface.portal].",
+            )
         self._listener = Listener(
             "The portal",
             self._application,
