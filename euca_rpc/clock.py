@@ -8,7 +8,7 @@ integer microseconds since the epoch, UTC.  *Monotonic* time only measures inter
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 Micros = int
@@ -62,6 +62,15 @@ def iso(at: Micros) -> str:
     """``2026-11-22T10:31:05.123Z``, the form EC2 uses."""
     moment = datetime.fromtimestamp(at // SECOND, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % SECOND // 1000:03d}Z"
+
+
+def from_iso(text: str) -> Micros:
+    """The moment of an ISO 8601 date and time; UTC unless it says otherwise.  ValueError."""
+    said = datetime.fromisoformat(text)
+    if said.tzinfo is None:
+        said = said.replace(tzinfo=UTC)
+    since = said - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)
 
 
 def moment(at: Micros) -> str:

@@ -24,7 +24,17 @@ COLUMNS = {
         "trouble",
         "warnings",
     ),
-    "instances": ("id", "state", "type", "node", "public_address", "private_address", "user", "reason"),
+    "instances": (
+        "id",
+        "state",
+        "type",
+        "node",
+        "public_address",
+        "private_address",
+        "user",
+        "lease",
+        "reason",
+    ),
     "users": ("name", "account", "admin", "status", "email"),
     "images": (
         "id",

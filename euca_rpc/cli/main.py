@@ -23,6 +23,7 @@ WORDS = {
     "nodes": "lists:LISTS[nodes]",
     "instances": "lists:LISTS[instances]",
     "users": "lists:LISTS[users]",
+    "extend": "leases:extend",
     "types": "lists:LISTS[types]",
     "policies": "lists:LISTS[policies]",
     "events": "lists:events",

@@ -1,6 +1,9 @@
-"""`euca policy …`: which placement policy is in force, for the cloud and for each zone."""
+"""`euca policy …`: which placement policy is in force, for the cloud and for each zone; what policies are told."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 import click
 
@@ -11,7 +14,7 @@ from euca_rpc.cli.remote import ask
 @click.group(
     "policy",
     cls=Group,
-    help="Put a placement policy in force; call one again that was tripped.",
+    help="Put a placement policy in force; tell policies their parameters; call one again that was tripped.",
     examples="euca policies\neuca policy set least_full\neuca policy set round_robin --zone east",
 )
 def policy() -> None:
@@ -46,3 +49,34 @@ def unset(one: Invocation, zone: str | None) -> None:
 def reset(one: Invocation, name: str) -> None:
     """Call the policy NAME again, which was tripped after failures."""
     one.output.facts(ask(one.config(), "policy_reset", {"policy": name}))
+
+
+@policy.command("parameters", examples="euca policy parameters\neuca policy parameters --json | jq .")
+@invocation
+def parameters(one: Invocation) -> None:
+    """What the loaded policies can be told, and what they are told now."""
+    found = ask(one.config(), "policy_parameters")
+    one.output.rows(found, ("name", "value", "set"), none="no policy has parameters")
+
+
+@policy.command(
+    "parameter",
+    examples="euca policy parameter lease.hours 8\neuca policy parameter lease.then stop\n"
+    "euca policy parameter lease.exempt '[\"123456789012\"]'\neuca policy parameter lease.hours --unset",
+)
+@click.argument("name", metavar="POLICY.NAME")
+@click.argument("value", required=False)
+@click.option("--unset", is_flag=True, help="Back to what it usually is.")
+@invocation
+def parameter(one: Invocation, name: str, value: str | None, unset: bool) -> None:
+    """Tell a policy something: the next launch goes by it. VALUE is JSON, or else a text."""
+    if (value is None) != unset:
+        raise click.UsageError("say a VALUE, or --unset")
+    one.output.facts(ask(one.config(), "policy_parameter", {"name": name, "value": _value(value)}))
+
+
+def _value(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text

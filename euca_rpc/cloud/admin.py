@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from euca_rpc.clock import MINUTE, iso
+from euca_rpc.clock import HOUR, MINUTE, iso
 from euca_rpc.cloud import (
     accounts,
     credentials,
@@ -360,6 +360,31 @@ def policy_reset(c: Context, caller: Caller, policy: str) -> dict[str, Any]:
     return next(row for row in policy_list(c, caller) if row["name"] == policy)
 
 
+def policy_parameters(c: Context, caller: Caller) -> Rows:
+    return policies.parameters(c.cloud.journal.view, c.policies.parameters())
+
+
+def policy_parameter(c: Context, caller: Caller, name: str, value: Any = None) -> dict[str, Any]:
+    """``value`` None: back to the usual one."""
+    c.cloud.journal.do(policies.set_parameter(caller, c.policies.parameters(), name, value))
+    return next((row for row in policy_parameters(c, caller) if row["name"] == name), {"name": name})
+
+
+# ------------------------------------------------------------------------------------------------- instances
+def instance_extend(
+    c: Context, caller: Caller, id: str, until: int | None = None, hours: float | None = None
+) -> dict[str, Any]:
+    """``until`` a moment, or so many hours beyond the present end."""
+    if (until is None) == (hours is None):
+        raise EucaError("parameter_conflict", "say until when, or how many hours more: one of the two")
+    lease = c.cloud.journal.view.leases.get(id.lower())
+    if until is None:
+        until = (lease.until if lease is not None else c.cloud.clock.now()) + int((hours or 0) * HOUR)
+    new = c.cloud.core.instances.extend(caller, id.lower(), until).lease
+    assert new is not None
+    return {"id": new.id, "until": iso(new.until), "then": new.then}
+
+
 # ---------------------------------------------------------------------------------------------------- users
 def user_add(
     c: Context, caller: Caller, name: str, admin: bool = False, email: str = "", account: str | None = None
@@ -495,6 +520,9 @@ VERBS: dict[str, Callable[..., Any]] = {
     "policies": policy_list,
     "policy_set": policy_set,
     "policy_reset": policy_reset,
+    "policy_parameters": policy_parameters,
+    "policy_parameter": policy_parameter,
+    "instance_extend": instance_extend,
     "user_add": user_add,
     "user_enable": user_enable,
     "credentials_create": credentials_create,

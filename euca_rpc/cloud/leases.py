@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from euca_rpc.clock import HOUR, Micros, iso, moment
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, event
+from euca_rpc.cloud.policies import PARAMETER
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.policy.engine import LATEST
@@ -181,6 +182,6 @@ def extend(view: View, now: Micros, by: Caller, i: Instance, until: Micros) -> O
 
 def extension_hours(view: View, policy: str) -> float:
     """How far users may extend what this policy gives: its parameter of that name."""
-    row = view.settings.get(f"policy.{policy}.extension_hours")
+    row = view.settings.get(f"{PARAMETER}{policy}.extension_hours")
     hours = json.loads(row.value) if row is not None else 0
     return max(0.0, float(hours)) if isinstance(hours, int | float) else 0.0

@@ -10,7 +10,7 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Clock
-from euca_rpc.cloud.policies import of_zones
+from euca_rpc.cloud.policies import PARAMETER, of_zones
 from euca_rpc.cloud.view import View
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement, PolicyView
@@ -57,7 +57,7 @@ _of_zones = lru_cache(maxsize=4)(of_zones)
 def _parameters(settings: Map[str, Setting]) -> Mapping[str, Any]:
     """Settings named ``policy.…`` are the parameters that policies see."""
     return {
-        key.removeprefix("policy."): json.loads(row.value)
+        key.removeprefix(PARAMETER): json.loads(row.value)
         for key, row in settings.items()
-        if key.startswith("policy.")
+        if key.startswith(PARAMETER)
     }

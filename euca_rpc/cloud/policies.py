@@ -2,6 +2,9 @@
 
     zone's own (a column of the zone)  >  the cloud's (setting `cloud.policy` in the database)  >  [cloud] policy in TOML
 
+Parameters of policies are settings named `policy.NAME.PARAMETER`.  A policy that declares which it has (PARAMETERS) is
+never given another, nor a value of another kind than the usual one's.
+
 Changed while the cloud runs, each change an event; the next launch goes by it.  Only loaded policies can be put in
 force: which those are is the business of [cloud] policies, read when the cloud controller starts.
 """
@@ -9,6 +12,7 @@ force: which those are is the business of [cloud] policies, read when the cloud 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -22,6 +26,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.types import Caller, Setting, Zone
 
 KEY = "cloud.policy"
+PARAMETER = "policy."
 
 
 class Policies(Protocol):
@@ -34,6 +39,8 @@ class Policies(Protocol):
 
     def status(self) -> list[dict[str, Any]]: ...
 
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]: ...
+
     def reset(self, policy: str) -> None: ...
 
 
@@ -44,6 +51,9 @@ class NoPolicies:
 
     def status(self) -> list[dict[str, Any]]:
         return []
+
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        return {}
 
     def reset(self, policy: str) -> None:
         raise EucaError("parameter_invalid", f"No policy {policy!r} is loaded; there are none.")
@@ -101,3 +111,61 @@ def rows(view: View, policies: Policies) -> list[dict[str, Any]]:
         }
         for told in policies.status()
     ]
+
+
+# ------------------------------------------------------------------------------------------------ parameters
+def parameters(view: View, declared: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every parameter that is declared or set, and what it is now."""
+    usual = {f"{policy}.{name}": value for policy, own in declared.items() for name, value in own.items()}
+    chosen = {
+        key.removeprefix(PARAMETER): json.loads(row.value)
+        for key, row in view.settings.items()
+        if key.startswith(PARAMETER)
+    }
+    return [
+        {"name": name, "value": chosen.get(name, usual.get(name)), "set": name in chosen}
+        for name in sorted(usual | chosen)
+    ]
+
+
+def set_parameter(
+    by: Caller, declared: Mapping[str, Mapping[str, Any]], name: str, value: Any
+) -> Callable[[View, Micros], Outcome]:
+    """``value`` None: back to the usual one."""
+    policy, _, own = name.partition(".")
+    if policy not in declared or not own:
+        raise EucaError(
+            "parameter_invalid",
+            f"{name[:80]!r} is no parameter of a loaded policy: say NAME.PARAMETER; loaded are "
+            f"{', '.join(sorted(declared)) or 'none'}",
+        )
+    usual = declared[policy]
+    if usual and own not in usual:
+        raise EucaError(
+            "parameter_invalid",
+            f"policy {policy} has no parameter {own[:80]!r}; it has {', '.join(sorted(usual))}",
+        )
+    if usual and value is not None and not _alike(value, usual[own]):
+        raise EucaError(
+            "parameter_invalid",
+            f"{name} is {json.dumps(usual[own])} unless it is set: {json.dumps(value)[:80]} is another kind of value",
+        )
+
+    def verb(view: View, now: Micros) -> Outcome:
+        old = view.settings.get(PARAMETER + name)
+        told = event("policy.parameter", name, now, by, facts={"value": value})
+        if value is None:
+            return Outcome((Remove(old),) if old is not None else (), (told,))
+        return Outcome((Put(Setting(PARAMETER + name, json.dumps(value))),), (told,))
+
+    return verb
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    if isinstance(value, bool) or isinstance(usual, bool):
+        return isinstance(value, bool) and isinstance(usual, bool)
+    if isinstance(usual, int | float):
+        return isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(usual, list):
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, type(usual))

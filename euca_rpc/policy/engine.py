@@ -121,6 +121,10 @@ class Engine:
     def status(self) -> list[dict[str, Any]]:
         return [self._health[name].status() for name in sorted(self._health)]
 
+    def parameters(self) -> dict[str, Mapping[str, Any]]:
+        """Of each loaded policy: those that it declares, with their usual values."""
+        return {name: policy.parameters for name, policy in self._policies.items()}
+
     def reset(self, policy: str) -> None:
         """Call a tripped policy again."""
         with self._lock:

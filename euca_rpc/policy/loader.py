@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
@@ -47,6 +47,7 @@ class Policy:
         str, ...
     ] = ()  # the launch hints that its answers may depend on: the plugin's attribute HINTS
     flat: bool = False  # its score is not given the target: one answer holds for all targets of a class
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # name → usual value: the plugin's PARAMETERS
     broken: str = ""  # why it cannot be called at all
 
 
@@ -83,7 +84,8 @@ def bind(name: str, plugin: Any) -> Policy:
         for implementation in caller.get_hookimpls():
             hooks[caller.name] = _full(caller.name, implementation.function, implementation.argnames)
             flat |= caller.name == "score" and "target" not in implementation.argnames
-    return Policy(name, hooks, tuple(getattr(plugin, "HINTS", ())), flat)
+    hints, parameters = getattr(plugin, "HINTS", ()), getattr(plugin, "PARAMETERS", {})
+    return Policy(name, hooks, tuple(hints), flat, dict(parameters))
 
 
 def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:

@@ -117,6 +117,13 @@ class InstanceChange:
         return [(it.name, getattr(self, it.name)) for it in fields(self)]
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseChange:
+    until: Annotated[
+        str, Rule("The new end.", least=10, most=40, format="date-time", example="2026-11-23T10:31:05Z")
+    ]
+
+
 # ---------------------------------------------------------------------------------------------------- queries
 @dataclass(frozen=True, slots=True)
 class Paged:
@@ -262,6 +269,15 @@ class MadeKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """How long it may run."""
+
+    until: Moment
+    then: Literal["terminate", "stop"]
+    policy: Annotated[str, Rule("Whose word it is.")]
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     id: str
     reservation_id: str
@@ -284,6 +300,7 @@ class Instance:
     service_class: ServiceClass
     protected: bool
     launched_at: Moment
+    lease: Annotated[Lease | None, Rule("None: nothing limits how long it runs.")]
     tags: Mapping[str, str]
 
 

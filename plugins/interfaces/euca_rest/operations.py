@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from euca_rpc.clock import iso
+from euca_rpc.clock import from_iso, iso
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resource_id
 from euca_rpc.limits import Limits
@@ -300,6 +300,17 @@ def start(asked: Asked) -> b.Instance:
 
 def reboot(asked: Asked) -> b.Instance:
     return _after(asked, asked.core.instances.reboot)
+
+
+def extend(asked: Asked) -> b.Instance:
+    body: b.LeaseChange = asked.body
+    try:
+        until = from_iso(body.until)
+    except ValueError:
+        raise EucaError(
+            "parameter_invalid", f"body.until must be a date and time, not {body.until!a}."
+        ) from None
+    return show.instance(asked.core.instances.extend(asked.by, _id(asked.path["id"], INSTANCE), until))
 
 
 def console(asked: Asked) -> b.Console:

@@ -219,6 +219,11 @@ ROUTES: tuple[Route, ...] = (
         refusals=(*_NO_INSTANCE, "state_conflict", "capacity_exhausted", "quota_exceeded"),
     ),
     Route(
+        *("PUT", "/v1/instances/{id}/lease", "extendLease", "Let it run longer.", do.extend, b.Instance),
+        body=b.LeaseChange,
+        refusals=(*_NO_INSTANCE, "state_conflict", "denied"),
+    ),
+    Route(
         *("POST", "/v1/instances/{id}/image", "createImage", "Make an image of its disk; it comes later."),
         *(do.image_of_instance, b.Image),
         status=202,

@@ -60,6 +60,10 @@ def made_key(it: types.KeyPair, private_key: str | None) -> b.MadeKey:
     return b.MadeKey(it.id, it.name, it.key_type, it.fingerprint, it.public_key, private_key)
 
 
+def lease(it: types.InstanceLease) -> b.Lease:
+    return b.Lease(iso(it.until), it.then, it.policy)  # type: ignore[arg-type]
+
+
 def instance(status: shown.InstanceStatus) -> b.Instance:
     it = status.instance
     return b.Instance(
@@ -84,5 +88,6 @@ def instance(status: shown.InstanceStatus) -> b.Instance:
         service_class=it.service_class,  # type: ignore[arg-type]
         protected=it.protected,
         launched_at=iso(it.launched_at),
+        lease=None if status.lease is None else lease(status.lease),
         tags=dict(status.tags),
     )

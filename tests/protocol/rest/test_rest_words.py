@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from euca_rest.settings import read
-from euca_rpc.clock import SECOND
+from euca_rpc.clock import HOUR, SECOND, iso
 from euca_rpc.cloud import credentials, images
+from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.errors import EucaError
+from euca_rpc.types import InstanceLease, Setting
 
 RECEIPT = {"bytes": 5, "virtual_bytes": 5, "format": "raw", "architecture": "x86_64"}
 
@@ -243,3 +245,31 @@ def test_who_asks_too_often_is_told_when_to_come_back(make_scene: Any) -> None:
 def test_limits_that_make_no_sense_are_refused_at_start(settings: dict[str, Any]) -> None:
     with pytest.raises(EucaError, match=next(iter(settings))):
         read(settings)
+
+
+# ----------------------------------------------------------------------------------------------------- leases
+def test_a_lease_is_shown_and_extended_as_far_as_the_policy_lets_users_go(scene: Any) -> None:
+    journal = scene.world.cloud.journal
+    (id,) = scene.launch()
+    path = f"/v1/instances/{id}"
+    assert scene.ask("GET", path, by="ann").json["lease"] is None
+    end = scene.world.clock.now() + 24 * HOUR
+    body = {"until": iso(end + 2 * HOUR)}
+    assert refused(scene.ask("PUT", f"{path}/lease", body, "ann")) == (409, "state_conflict")
+    rows = (
+        Put(InstanceLease(id, "lease", end, "stop", end)),
+        Put(Setting("policy.lease.extension_hours", "2")),
+    )
+    journal.do(lambda view, now: Outcome(rows))
+    shown = {"until": iso(end), "then": "stop", "policy": "lease"}
+    assert scene.ask("GET", path, by="ann").json["lease"] == shown
+    answer = scene.ask("PUT", f"{path}/lease", body, "ann")
+    assert (answer.status, answer.json["lease"]) == (200, shown | body)
+    further = {"until": iso(end + 3 * HOUR)}
+    assert refused(scene.ask("PUT", f"{path}/lease", further, "ann")) == (403, "denied")
+    assert refused(scene.ask("PUT", f"{path}/lease", further, "bob")) == (404, "instance_not_found")
+    assert scene.ask("PUT", f"{path}/lease", further, "admin").json["lease"]["until"] == further["until"]
+    for nonsense in ("tomorrow morning", "2020-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        answer = scene.ask("PUT", f"{path}/lease", {"until": nonsense}, "ann")
+        assert refused(answer) == (400, "parameter_invalid"), nonsense
+    scene.ask("DELETE", path, by="ann")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from euca_rpc.clock import HOUR, MINUTE, SECOND, ManualClock, moment
-from euca_rpc.cloud import accounts, explain, leases, lifecycle, pages
+from euca_rpc.clock import HOUR, MINUTE, SECOND, ManualClock, from_iso, iso, moment
+from euca_rpc.cloud import accounts, admin, explain, leases, lifecycle, pages
 from euca_rpc.cloud.changes import Outcome, Put, Soft
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.placement import EnginePlacer
@@ -308,6 +308,39 @@ def test_extending(leased):
     go(leased, until + 999 * HOUR - 1)
     assert leased.view.instances[i.id].intent is Intent.RUNNING
     assert [e.actor for e in events(leased, "lease.extended")] == ["admin", "bob"]
+
+
+def test_the_command_extends_by_hours_or_to_a_moment(leased):
+    context = admin.Context(leased.cloud, None, None)
+    i = started(leased)
+    end = i.launched_at + 24 * HOUR
+
+    def extend(**args):
+        return admin.call(context, leased.caller, "instance_extend", args)
+
+    assert extend(id=i.id.upper(), hours=1.5)["until"] == iso(end + 90 * MINUTE)
+    assert extend(id=i.id, hours=1.5) == {"id": i.id, "until": iso(end + 3 * HOUR), "then": "terminate"}
+    assert extend(id=i.id, until=end)["until"] == iso(end)
+    assert [row["lease"] for row in admin.instances(context, leased.caller)] == [iso(end)]
+    for wrong in ({}, {"until": end, "hours": 1}):
+        with pytest.raises(EucaError, match="one of the two"):
+            extend(id=i.id, **wrong)
+    with pytest.raises(EucaError, match="does not exist"):
+        extend(id="i-deadbeef", hours=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("1970-01-01", 0),
+        ("1970-01-01T00:00:01", SECOND),
+        ("1970-01-01T00:00:00.000001Z", 1),
+        ("1970-01-01T02:00+01:00", HOUR),
+        ("2023-11-14T22:13:20.000Z", 1_700_000_000 * SECOND),
+    ],
+)
+def test_moments_are_read(text, at):
+    assert from_iso(text) == at
 
 
 def test_a_shorter_lease_wakes_the_controller(leased):

@@ -115,3 +115,63 @@ def test_a_tripped_policy_is_called_again_after_a_reset(bench, ask, where):
         placer.place(Launch("1", "u", "m1.small", cls.size, "x86_64", 1, 1), cls, bench.view, 1, 1)
     assert admin.call(context, bench.caller, "policies", {})[0]["state"] == "tripped"
     assert admin.call(context, bench.caller, "policy_reset", {"policy": "bad"})["state"] == "ok"
+
+
+# ------------------------------------------------------------------------------------------------ parameters
+@pytest.fixture
+def told(bench):
+    class Free:
+        """Declares nothing: whatever it is told, it sees."""
+
+    engine = Engine(
+        {**load(["lease"]), "free": Free()}, cloud_policy="free", clock=bench.clock, isolation=Inline()
+    )
+    context = admin.Context(bench.cloud, None, Seal.load(bench.path / "seal.key"), engine)
+    return lambda verb, **args: admin.call(context, bench.caller, verb, args)
+
+
+def test_parameters_are_set_listed_and_taken_back(bench, told):
+    names = ["exempt", "extension_hours", "hours", "then", "warn_hours"]
+    rows = told("policy_parameters")
+    assert [(row["name"], row["set"]) for row in rows] == [(f"lease.{name}", False) for name in names]
+    assert told("policy_parameter", name="lease.hours", value=8) == {
+        "name": "lease.hours", "value": 8, "set": True
+    }  # fmt: skip
+    told("policy_parameter", name="free.anything", value={"a": [1]})
+    assert placement._parameters(bench.view.settings) == {"lease.hours": 8, "free.anything": {"a": [1]}}
+    assert [row["name"] for row in told("policy_parameters") if row["set"]] == [
+        "free.anything",
+        "lease.hours",
+    ]
+    assert told("policy_parameter", name="lease.hours") == {
+        "name": "lease.hours",
+        "value": 24.0,
+        "set": False,
+    }
+    assert told("policy_parameter", name="free.anything") == {"name": "free.anything"}
+    assert not placement._parameters(bench.view.settings)
+    assert [(e["subject"], e["value"]) for e in told("events") if e["kind"] == "policy.parameter"][:2] == [
+        ("free.anything", None),
+        ("lease.hours", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("lease.horus", 8, "policy lease has no parameter 'horus'; it has exempt, extension_hours, hours"),
+        ("laese.hours", 8, "no parameter of a loaded policy: .* loaded are free, lease"),
+        ("hours", 8, "no parameter of a loaded policy"),
+        ("free.", 8, "no parameter of a loaded policy"),
+        ("lease.hours", "8", 'lease.hours is 24.0 unless it is set: "8" is another kind of value'),
+        ("lease.hours", True, "another kind"),
+        ("lease.hours", float("inf"), "another kind"),
+        ("lease.exempt", "1", "another kind"),
+        ("lease.exempt", [1], "another kind"),
+        ("lease.then", 1, "another kind"),
+    ],
+)
+def test_a_parameter_that_the_policy_does_not_have_is_refused(bench, told, name, value, why):
+    with pytest.raises(EucaError, match=why):
+        told("policy_parameter", name=name, value=value)
+    assert not placement._parameters(bench.view.settings)
