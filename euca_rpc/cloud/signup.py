@@ -223,7 +223,7 @@ def approve(
         status = UserStatus.UNCONFIRMED
         user, rows = new_user(view, r.ids, name or asked.user_name, profile, account_id, status, now)
         words, link = r.link(links.ACTIVATE, user)
-        changes = [*rows, Put(Password(user.id, asked.password, now)), link]
+        changes = [*rows, Put(Password(user.id, asked.password, r.clock.wall())), link]
         if quota is not None:
             changes.append(Put(replace(quota, id=f"user/{user.id}")))
         changes += r.letter(view, now, "approved", user, words)
