@@ -374,6 +374,7 @@ def test_an_address_that_is_none_is_refused_by_itself(town, site):
     cloud = town.bench.cloud
     row = cloud.office.reception.post.letter(cloud.journal.view, 1, "recover", "a@b\nBcc: c@d", {})
     cloud.journal.do(lambda view, now: Outcome((row,)))
+    assert "$" not in town.mails("recover")[0][2]  # a word that nobody gave is empty
     town.ask()
     assert mailer(town, site.port).send_due()
     assert len(site.taken) == 1
