@@ -26,7 +26,7 @@ from euca_rpc.shown import Visitor
 from . import safety
 from .asked import Answer, Asked, Download, Fields, Ground, Redirect, Refused
 from .rendering import Renderer
-from .routes import ANYONE, STAFF, Route, find
+from .routes import ANYONE, STAFF, Route, find, is_page
 from .settings import PortalSettings
 from .static_files import files
 
@@ -87,7 +87,7 @@ class _Trail:
 class _Handler:
     def __init__(self, core: Core, settings: PortalSettings) -> None:
         self.core, self.settings = core, settings
-        self.ground = Ground(core, settings)
+        self.ground = Ground(core, settings, is_page)
         self.renderer = Renderer(core, settings)
         self.hosts = safety.allowed_hosts(settings)
         self.headers = [*safety.headers(settings), ("Server", "euca")]

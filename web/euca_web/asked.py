@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,7 @@ class Ground:
 
     core: Core
     settings: PortalSettings
+    is_page: Callable[[str], bool]  # whether a GET of that path is a page of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,26 +15,18 @@ from euca_rpc.errors import EucaError
 from euca_rpc.shown import CredentialStatus
 
 from ..asked import Answer, Asked, Download, Page, Redirect
+from ..confirm import Change, confirm, known
 
+FOR_GOOD = "There is no way back; make a new one."
 CERTIFICATE_CHANGES = {
-    "enable": ("Enable", "Accept this certificate again?", "", "Enable it"),
-    "disable": ("Disable", "Refuse this certificate until you enable it again?", "", "Disable it"),
-    "revoke": (
-        "Revoke",
-        "Refuse this certificate for good?",
-        "There is no way back; make a new one.",
-        "Revoke it",
-    ),
+    "enable": Change("Enable it", "Accept this certificate again?"),
+    "disable": Change("Disable it", "Refuse this certificate until you enable it again?"),
+    "revoke": Change("Revoke it", "Refuse this certificate for good?", FOR_GOOD, danger=True),
 }
 KEY_CHANGES = {
-    "enable": ("Enable", "Accept this access key again?", "", "Enable it"),
-    "disable": ("Disable", "Refuse this access key until you enable it again?", "", "Disable it"),
-    "delete": (
-        "Delete",
-        "Refuse this access key for good?",
-        "There is no way back; make a new one.",
-        "Delete it",
-    ),
+    "enable": Change("Enable it", "Accept this access key again?"),
+    "disable": Change("Disable it", "Refuse this access key until you enable it again?"),
+    "delete": Change("Delete it", "Refuse this access key for good?", FOR_GOOD, danger=True),
 }
 
 
@@ -119,65 +111,39 @@ def make_key(asked: Asked) -> Answer:
 
 # ---------------------------------------------------------------------------------------- changes to what is there
 def ask_certificate(asked: Asked) -> Page:
-    found = _one(asked, asked.core.credentials.certificates(asked.caller))
-    return _ask(asked, CERTIFICATE_CHANGES, "certificates", found, f"certificate {found.id[:8]}")
+    found, name = _one(asked, asked.core.credentials.certificates(asked.caller)), asked.path["change"]
+    title = f"{name.capitalize()} {found.user_name}'s certificate {found.id[:8]}"
+    action = f"/credentials/certificates/{found.id}/{name}"
+    return confirm(title, known(CERTIFICATE_CHANGES, name), action, _back(asked, found))
 
 
 def ask_key(asked: Asked) -> Page:
-    found = _one(asked, asked.core.credentials.keys(asked.caller))
-    return _ask(asked, KEY_CHANGES, "keys", found, f"access key {found.id}")
+    found, name = _one(asked, asked.core.credentials.keys(asked.caller)), asked.path["change"]
+    title = f"{name.capitalize()} {found.user_name}'s access key {found.id}"
+    action = f"/credentials/keys/{found.id}/{name}"
+    return confirm(title, known(KEY_CHANGES, name), action, _back(asked, found))
 
 
 def change_certificate(asked: Asked) -> Answer:
-    nouns, id, change = asked.core.credentials, asked.path["id"], _known(asked, CERTIFICATE_CHANGES)
+    nouns, id, name = asked.core.credentials, asked.path["id"], asked.path["change"]
+    known(CERTIFICATE_CHANGES, name)
     found = _one(asked, nouns.certificates(asked.caller))
-    if change == "revoke":
+    if name == "revoke":
         nouns.revoke_certificate(asked.caller, id)
     else:
-        nouns.enable_certificate(asked.caller, id, change == "enable")
-    return Redirect(_back(asked, found), f"Certificate {id[:8]}: {change}d.")
+        nouns.enable_certificate(asked.caller, id, name == "enable")
+    return Redirect(_back(asked, found), f"Certificate {id[:8]}: {name}d.")
 
 
 def change_key(asked: Asked) -> Answer:
-    nouns, id, change = asked.core.credentials, asked.path["id"], _known(asked, KEY_CHANGES)
+    nouns, id, name = asked.core.credentials, asked.path["id"], asked.path["change"]
+    known(KEY_CHANGES, name)
     found = _one(asked, nouns.keys(asked.caller))
-    if change == "delete":
+    if name == "delete":
         nouns.delete_key(asked.caller, id)
     else:
-        nouns.enable_key(asked.caller, id, change == "enable")
-    return Redirect(_back(asked, found), f"Access key {id}: {change}d.")
-
-
-def _ask(
-    asked: Asked,
-    changes: dict[str, tuple[str, str, str, str]],
-    kind: str,
-    found: CredentialStatus,
-    named: str,
-) -> Page:
-    change = _known(asked, changes)
-    title, question, consequence, button = changes[change]
-    return Page(
-        "confirm.html",
-        {
-            "title": f"{title} {named}",
-            "question": f"{question} It is {found.user_name}'s.",
-            "consequence": consequence,
-            "button": button,
-            "danger": change in ("delete", "revoke"),
-            "action": f"/credentials/{kind}/{found.id}/{change}",
-            "back": _back(asked, found),
-            "hidden": {},
-            "choices": (),
-        },
-    )
-
-
-def _known(asked: Asked, changes: dict[str, tuple[str, str, str, str]]) -> str:
-    change = asked.path["change"]
-    if change not in changes:
-        raise EucaError("parameter_invalid", f"It can be asked to {', '.join(changes)}; nothing else.")
-    return change
+        nouns.enable_key(asked.caller, id, name == "enable")
+    return Redirect(_back(asked, found), f"Access key {id}: {name}d.")
 
 
 def _one(asked: Asked, rows: list[CredentialStatus]) -> CredentialStatus:

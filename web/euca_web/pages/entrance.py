@@ -41,8 +41,6 @@ def login_form(asked: Asked) -> Page:
 
 
 def log_in(asked: Asked) -> Answer:
-    from ..routes import is_page  # the table knows the pages, this page asks the table
-
     form = asked.form
     made = asked.core.sessions.log_in(
         asked.visitor,
@@ -56,7 +54,7 @@ def log_in(asked: Asked) -> Answer:
     said = ["Your account is active now. Welcome."] if form.line("activation") else []
     if made.present.failures:
         said.append(f"{made.present.failures} log-ins under your name failed since you were here last.")
-    return Redirect(next_page(form.text("next"), is_page), " ".join(said), made)
+    return Redirect(next_page(form.text("next"), asked.ground.is_page), " ".join(said), made)
 
 
 def log_out(asked: Asked) -> Answer:

@@ -9,6 +9,7 @@ from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resou
 from euca_rpc.types import Image
 
 from ..asked import Answer, Asked, Page, Redirect
+from ..confirm import Change, confirm
 from ..paging import part
 
 KINDS = (("", "all"), ("machine", "machine"), ("kernel", "kernel"), ("ramdisk", "ramdisk"))
@@ -46,22 +47,17 @@ def permit(asked: Asked) -> Answer:
     return Redirect(f"/images/{image.id}", f"The launch permissions of {image.id} were changed.")
 
 
+REMOVE = Change(
+    "Remove it",
+    "Take this image away?",
+    "Nobody can launch it any more. Machines that run go on.",
+    danger=True,
+)
+
+
 def ask_remove(asked: Asked) -> Page:
     image = _image(asked)
-    return Page(
-        "confirm.html",
-        {
-            "title": f"Remove {image.id}",
-            "question": f"Take the image {image.name} away?",
-            "consequence": "Nobody can launch it any more. Machines that run go on.",
-            "button": "Remove it",
-            "danger": True,
-            "action": f"/images/{image.id}/remove",
-            "back": f"/images/{image.id}",
-            "hidden": {},
-            "choices": (),
-        },
-    )
+    return confirm(f"Remove {image.name}", REMOVE, f"/images/{image.id}/remove", f"/images/{image.id}")
 
 
 def remove(asked: Asked) -> Answer:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NoAnswer
-from dataclasses import dataclass
 
 from euca_rpc.clock import HOUR, moment
 from euca_rpc.errors import EucaError
@@ -16,6 +15,7 @@ from euca_rpc.shown import InstanceStatus
 
 from .. import paging
 from ..asked import Answer, Asked, Page, Redirect
+from ..confirm import Change, confirm, known
 
 STATES = (
     ("", "all"),
@@ -28,40 +28,27 @@ STATES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    title: str
-    question: str
-    consequence: str
-    button: str
-    done: str
-    danger: bool = False
-
-
 CHANGES = {
     "terminate": Change(
-        "Terminate",
+        "Terminate it",
         "End this machine for good?",
         "Its disk is deleted. There is no way back.",
-        "Terminate it",
         "is being terminated.",
         danger=True,
     ),
     "stop": Change(
-        "Stop",
+        "Stop it",
         "Power this machine off?",
         "It keeps its disk and gives back its cores and memory; starting it again needs free room on its node.",
-        "Stop it",
         "is being stopped.",
     ),
     "reboot": Change(
-        "Reboot",
+        "Reboot it",
         "Restart this machine now?",
         "What runs in it ends as at a reset. Its disk and addresses stay.",
-        "Reboot it",
         "is being rebooted.",
     ),
-    "start": Change("Start", "Start this machine from its disk?", "", "Start it", "is being started."),
+    "start": Change("Start it", "Start this machine from its disk?", done="is being started."),
 }
 
 
@@ -106,29 +93,17 @@ def readable(text: str) -> str:
 
 
 def ask(asked: Asked) -> Page:
-    status, change_ = _status(asked), _change(asked)
-    id = status.instance.id
-    return Page(
-        "confirm.html",
-        {
-            "title": f"{change_.title} {id}",
-            "question": change_.question,
-            "consequence": change_.consequence,
-            "button": change_.button,
-            "danger": change_.danger,
-            "action": f"/instances/{id}/{asked.path['change']}",
-            "back": f"/instances/{id}",
-            "hidden": {},
-            "choices": (),
-        },
-    )
+    id, name = _status(asked).instance.id, asked.path["change"]
+    change_ = known(CHANGES, name)
+    return confirm(f"{name.capitalize()} {id}", change_, f"/instances/{id}/{name}", f"/instances/{id}")
 
 
 def change(asked: Asked) -> Answer:
-    change_, id = _change(asked), _id(asked)
+    id, name = _id(asked), asked.path["change"]
+    change_ = known(CHANGES, name)
     nouns = asked.core.instances
     verb = {"terminate": nouns.terminate, "stop": nouns.stop, "reboot": nouns.reboot, "start": nouns.start}
-    verb[asked.path["change"]](asked.caller, [id])
+    verb[name](asked.caller, [id])
     return Redirect(f"/instances/{id}", f"{id} {change_.done}")
 
 
@@ -140,13 +115,6 @@ def extend(asked: Asked) -> Answer:
     told = asked.core.instances.extend(asked.caller, status.instance.id, until)
     said = f"Its lease ends at {moment(told.lease.until)} now." if told.lease else ""
     return Redirect(f"/instances/{status.instance.id}", said)
-
-
-def _change(asked: Asked) -> Change:
-    found = CHANGES.get(asked.path["change"])
-    if found is None:
-        raise EucaError("parameter_invalid", f"A machine can be asked to {', '.join(CHANGES)}; nothing else.")
-    return found
 
 
 def _status(asked: Asked) -> InstanceStatus:

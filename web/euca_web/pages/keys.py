@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..asked import Answer, Asked, Download, Page, Redirect
+from ..confirm import Change, confirm
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
@@ -28,22 +29,19 @@ def import_(asked: Asked) -> Answer:
     return Redirect("/keys", f"The key pair {pair.name} was added.")
 
 
+DELETE = Change(
+    "Delete it",
+    "Forget this key pair?",
+    "Machines that have it keep it; new ones cannot be launched with it.",
+    danger=True,
+)
+
+
 def ask_delete(asked: Asked) -> Page:
     """The name travels in the query: it may have any printable character."""
     (pair,) = asked.core.keys.describe(asked.caller, [asked.query.raw("name", 255)])
-    return Page(
-        "confirm.html",
-        {
-            "title": "Delete a key pair",
-            "question": f"Forget the key pair {pair.name}?",
-            "consequence": "Machines that have it keep it; new ones cannot be launched with it.",
-            "button": "Delete it",
-            "danger": True,
-            "action": "/keys/delete",
-            "back": "/keys",
-            "hidden": {"name": pair.name},
-            "choices": (),
-        },
+    return confirm(
+        f"Delete the key pair {pair.name}", DELETE, "/keys/delete", "/keys", hidden={"name": pair.name}
     )
 
 

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from euca_rpc.errors import EucaError
 from euca_rpc.types import Event, VmType
 
 from ..asked import Answer, Asked, Page, Redirect
+from ..confirm import Change, confirm, known
 from ..forms import MOST
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    button: str
-    question: str
-    consequence: str
-    done: str
-    danger: bool = False
-
 
 CHANGES = {
     "drain": Change(
@@ -28,7 +18,7 @@ CHANGES = {
         "Those that are there run on.",
         "takes no more machines.",
     ),
-    "undrain": Change("Use again", "Put machines on this node again?", "", "takes machines again."),
+    "undrain": Change("Use again", "Put machines on this node again?", done="takes machines again."),
     "fence": Change(
         "Fence",
         "Do you state that this host is powered off?",
@@ -46,25 +36,13 @@ def nodes(asked: Asked) -> Page:
 
 
 def ask(asked: Asked) -> Page:
-    id, change_ = _node(asked), _known(asked)
-    return Page(
-        "confirm.html",
-        {
-            "title": f"{change_.button} {id}",
-            "question": change_.question,
-            "consequence": change_.consequence,
-            "button": change_.button,
-            "danger": change_.danger,
-            "action": f"/admin/nodes/{id}/{asked.path['change']}",
-            "back": "/admin/nodes",
-            "hidden": {},
-            "choices": (),
-        },
-    )
+    id, name = _node(asked), asked.path["change"]
+    change_ = known(CHANGES, name)
+    return confirm(f"{change_.button} {id}", change_, f"/admin/nodes/{id}/{name}", "/admin/nodes")
 
 
 def change(asked: Asked) -> Answer:
-    id, change_ = _node(asked), _known(asked)
+    id, change_ = _node(asked), known(CHANGES, asked.path["change"])
     nodes_ = asked.core.nodes
     match asked.path["change"]:
         case "fence":
@@ -99,22 +77,14 @@ def set_type(asked: Asked) -> Answer:
     )
 
 
+REMOVE_TYPE = Change(
+    "Remove it", "Launch no more machines of this type?", "Machines of it that are there go on.", danger=True
+)
+
+
 def ask_remove_type(asked: Asked) -> Page:
     (found,) = asked.core.types.describe(asked.caller, [asked.path["name"]])
-    return Page(
-        "confirm.html",
-        {
-            "title": f"Remove {found.name}",
-            "question": "Launch no more machines of this type?",
-            "consequence": "Machines of it that are there go on.",
-            "button": "Remove it",
-            "danger": True,
-            "action": f"/admin/types/{found.name}/remove",
-            "back": "/admin/types",
-            "hidden": {},
-            "choices": (),
-        },
-    )
+    return confirm(f"Remove {found.name}", REMOVE_TYPE, f"/admin/types/{found.name}/remove", "/admin/types")
 
 
 def remove_type(asked: Asked) -> Answer:
@@ -141,15 +111,6 @@ def refusal(event: Event) -> dict[str, str]:
     except ValueError:
         facts = {}
     return {name: str(facts.get(name, "")) for name in ("asked", "zone", "reason")}
-
-
-def _known(asked: Asked) -> Change:
-    found = CHANGES.get(asked.path["change"])
-    if found is None:
-        raise EucaError(
-            "parameter_invalid", f"What can be done to a node: {', '.join(CHANGES)}; nothing else."
-        )
-    return found
 
 
 def _node(asked: Asked) -> str:

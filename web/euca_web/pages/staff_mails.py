@@ -6,6 +6,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.shown import MailTemplate
 
 from ..asked import Answer, Asked, Page, Redirect
+from ..confirm import Change, confirm
 
 
 def mails(asked: Asked) -> Page:
@@ -23,22 +24,13 @@ def show(asked: Asked) -> Answer:
     return Page("mail.html", {"letter": asked.core.mails.show(asked.caller, asked.path["id"])})
 
 
+DROP = Change(
+    "Drop it", "Send this mail to nobody?", "A link that it carries is never handed out.", danger=True
+)
+
+
 def ask_drop(asked: Asked) -> Page:
-    id = asked.path["id"]
-    return Page(
-        "confirm.html",
-        {
-            "title": "Drop a mail",
-            "question": "Send this mail to nobody?",
-            "consequence": "A link that it carries is never handed out.",
-            "button": "Drop it",
-            "danger": True,
-            "action": f"/admin/mails/{id}/drop",
-            "back": "/admin/mails",
-            "hidden": {},
-            "choices": (),
-        },
-    )
+    return confirm("Drop a mail", DROP, f"/admin/mails/{asked.path['id']}/drop", "/admin/mails")
 
 
 def drop(asked: Asked) -> Answer:

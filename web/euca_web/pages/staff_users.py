@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from euca_rpc.errors import EucaError
 from euca_rpc.shown import Person
 from euca_rpc.types import Quota
 
 from ..asked import Answer, Asked, Fields, Page, Redirect
+from ..confirm import Change, confirm, known
 from ..forms import quota_of
 from .entrance import OPTIONAL_FIELDS, profile_of
 
@@ -111,15 +110,6 @@ def set_quota(asked: Asked) -> Answer:
     return Redirect(f"/admin/users/{name}", f"The quota of {name} was changed; what runs goes on.")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    button: str
-    question: str
-    consequence: str
-    done: str
-    danger: bool = False
-
-
 CHANGES = {
     "disable": Change(
         "Disable",
@@ -128,7 +118,7 @@ CHANGES = {
         "was disabled.",
         danger=True,
     ),
-    "enable": Change("Enable", "Let this user in again, with the same keys?", "", "was enabled."),
+    "enable": Change("Enable", "Let this user in again, with the same keys?", done="was enabled."),
     "reset": Change(
         "Reset the password",
         "Make the password of this user count no more?",
@@ -145,8 +135,7 @@ CHANGES = {
     "take-administrator": Change(
         "Take administration back",
         "Make this user an ordinary one?",
-        "",
-        "is no administrator any more.",
+        done="is no administrator any more.",
         danger=True,
     ),
     "delete": Change(
@@ -173,33 +162,25 @@ def _offered(person: Person) -> list[tuple[str, Change]]:
 
 
 def ask(asked: Asked) -> Page:
-    name, change_ = asked.path["name"], _known(asked)
+    name, what = asked.path["name"], asked.path["change"]
+    change_ = known(CHANGES, what)
     person = asked.core.people.user(asked.caller, name)
-    deleting = asked.path["change"] == "delete"
-    return Page(
-        "confirm.html",
-        {
-            "title": f"{change_.button}: {person.name}",
-            "question": change_.question,
-            "consequence": change_.consequence,
-            "button": change_.button,
-            "danger": change_.danger,
-            "action": f"/admin/users/{name}/{asked.path['change']}",
-            "back": f"/admin/users/{name}",
-            "hidden": {},
-            "choices_label": f"Its machines ({person.instances} that are not over)",
-            "choices_name": "instances",
-            "choices": (
-                (("keep", "keep them for the account"), ("terminate", "terminate them, protected ones too"))
-                if deleting
-                else ()
-            ),
-        },
+    title, action = f"{change_.button}: {person.name}", f"/admin/users/{person.name}/{what}"
+    if what != "delete":
+        return confirm(title, change_, action, f"/admin/users/{person.name}")
+    return confirm(
+        title,
+        change_,
+        action,
+        f"/admin/users/{person.name}",
+        choices_label=f"Its machines ({person.instances} that are not over)",
+        choices_name="instances",
+        choices=(("keep", "keep them for the account"), ("terminate", "terminate them, protected ones too")),
     )
 
 
 def change(asked: Asked) -> Answer:
-    name, change_ = asked.path["name"], _known(asked)
+    name, change_ = asked.path["name"], known(CHANGES, asked.path["change"])
     people, caller = asked.core.people, asked.caller
     match asked.path["change"]:
         case "disable":
@@ -216,12 +197,3 @@ def change(asked: Asked) -> Answer:
         case other:
             people.set_administrator(caller, name, other == "make-administrator")
     return Redirect(f"/admin/users/{name}", f"{name} {change_.done}")
-
-
-def _known(asked: Asked) -> Change:
-    found = CHANGES.get(asked.path["change"])
-    if found is None:
-        raise EucaError(
-            "parameter_invalid", f"What can be done to a user: {', '.join(CHANGES)}; nothing else."
-        )
-    return found
