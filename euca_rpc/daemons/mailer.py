@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 50  # mails of one connection
 PAUSE_S, LONGEST_S = 5.0, 600.0  # without a way to the server: the first pause and the longest
+STOP_S = 3.0
 LOOK_S = 60.0  # how late a mail may be whose next try has come
 _REFUSALS = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError, ValueError)
 
@@ -102,10 +103,10 @@ class Mailer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Lets go between two mails."""
+        """Lets go between two mails.  A mail server that says nothing is not waited for: what is under way is as in a crash."""
         self._over = True
         self._work.set()
-        self._thread.join(self._server.settings.timeout_seconds if self._server else 1.0)
+        self._thread.join(STOP_S)
 
     def _run(self) -> None:
         pause: float | None = None
