@@ -28,8 +28,9 @@ from euca_rpc.clock import SECOND, Clock, Micros, iso
 from euca_rpc.errors import EucaError
 from euca_rpc.policy import refusal
 from euca_rpc.policy.health import LIMIT, Health
-from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched
+from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched, place_of
 from euca_rpc.policy.loader import Policy, bind
+from euca_rpc.policy.noting import Notes
 from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
 from euca_rpc.policy.values import (
     Granted,
@@ -82,6 +83,7 @@ class Engine:
         self._isolation = isolation or Watched(budget)
         self._lock = threading.Lock()
         self._trips: list[tuple[str, str]] = []  # to be told once the lock is free
+        self._notes = Notes()
         self._rankings = Rankings()
 
     # ------------------------------------------------------------------------------------------------ asked
@@ -119,7 +121,11 @@ class Engine:
         return self._cloud_policy
 
     def status(self) -> list[dict[str, Any]]:
-        return [self._health[name].status() for name in sorted(self._health)]
+        return [
+            self._health[name].status()
+            | {"traced": name in self._notes.traced, "hooks": self._notes.of(name)}
+            for name in sorted(self._health)
+        ]
 
     def parameters(self) -> dict[str, Mapping[str, Any]]:
         """Of each loaded policy: those that it declares, with their usual values."""
@@ -128,12 +134,21 @@ class Engine:
     def reset(self, policy: str) -> None:
         """Call a tripped policy again."""
         with self._lock:
-            if policy not in self._health:
-                raise EucaError(
-                    "parameter_invalid",
-                    f"No policy {policy!r} is loaded; there are {', '.join(sorted(self._health)) or 'none'}.",
-                )
-            self._health[policy].reset()
+            self._known(policy).reset()
+
+    def trace(self, policy: str, on: bool) -> None:
+        """Tell in the log what each hook of the policy is asked and says, until the process ends."""
+        with self._lock:
+            self._known(policy)
+            self._notes.traced = self._notes.traced | {policy} if on else self._notes.traced - {policy}
+
+    def _known(self, policy: str) -> Health:
+        if policy not in self._health:
+            raise EucaError(
+                "parameter_invalid",
+                f"No policy {policy!r} is loaded; there are {', '.join(sorted(self._health)) or 'none'}.",
+            )
+        return self._health[policy]
 
     def close(self) -> None:
         """End the thread that policies run in."""
@@ -147,7 +162,7 @@ class Engine:
             try:
                 said = calls.call(name, "admit", policy.hooks["admit"], launch, view)
             except Raised as failure:
-                self._failed(name, str(failure))
+                self._failed(name, "admit", str(failure))
                 raise refusal.failed(name, "admit", str(failure)) from failure
             if said is None:
                 continue
@@ -157,8 +172,8 @@ class Engine:
                 raise refusal.refused(
                     name, f"{said.reason} Try again after {iso(said.until)}.", kind="wait", until=said.until
                 )
-            trouble = f"admit returned {said!r:.100}, not None, No or Wait"
-            self._failed(name, trouble)
+            trouble = f"admit returned {said!r:.100}, not None, No or Wait{place_of(policy.hooks['admit'])}"
+            self._failed(name, "admit", trouble)
             raise refusal.failed(name, "admit", trouble)
 
     # ------------------------------------------------------------------------------------------------ lease
@@ -170,12 +185,13 @@ class Engine:
             try:
                 said = calls.call(name, "lease", policy.hooks["lease"], launch, view)
             except Raised as failure:
-                self._failed(name, str(failure))
+                self._failed(name, "lease", str(failure))
                 raise refusal.failed(name, "lease", str(failure)) from failure
             if said is None:
                 continue
             if trouble := _nonsense(said, view.now):
-                self._failed(name, trouble)
+                trouble += place_of(policy.hooks["lease"])
+                self._failed(name, "lease", trouble)
                 raise refusal.failed(name, "lease", trouble)
             given.append(Granted(name, said))
         return min(given, key=lambda one: (one.lease.until, one.policy), default=None)
@@ -253,12 +269,13 @@ class Engine:
                 try:
                     said = calls.call(name, "feasible", feasible, cls, target)
                 except Raised as failure:
-                    self._failed(name, str(failure))
+                    self._failed(name, "feasible", str(failure))
                     return FAILED
                 if isinstance(said, No):
                     return said
                 if said is not None:
-                    self._failed(name, f"feasible returned {said!r:.100}, not None or No")
+                    trouble = f"feasible returned {said!r:.100}, not None or No{place_of(feasible)}"
+                    self._failed(name, "feasible", trouble)
                     return FAILED
             if score is None:
                 return NEUTRAL
@@ -267,7 +284,7 @@ class Engine:
             try:
                 value = calls.call(name, "score", score, cls, target)
             except Raised as failure:
-                self._failed(name, str(failure))
+                self._failed(name, "score", str(failure))
                 return NEUTRAL
             if value is None:
                 return NEUTRAL
@@ -275,7 +292,8 @@ class Engine:
                 if policy.flat:
                     ranking.flat = float(value)
                 return float(value)
-            self._failed(name, f"score returned {value!r:.100}, not a number from 0 to 1")
+            trouble = f"score returned {value!r:.100}, not a number from 0 to 1{place_of(score)}"
+            self._failed(name, "score", trouble)
             return NEUTRAL
 
         return judge
@@ -311,10 +329,10 @@ class Engine:
             with self._lock:
                 while True:  # ends: each turn but the last trips a policy
                     try:
-                        return self._isolation.run(job)
+                        return self._isolation.run(lambda calls: job(self._notes.on(calls)))
                     except Hung as hang:
                         self._rankings = Rankings()  # the job left behind keeps those it was working on
-                        self._count(hang.policy, str(hang), hung=True)
+                        self._count(hang.policy, hang.hook, str(hang), hung=True)
                     except _Tripped:
                         pass
         finally:
@@ -326,11 +344,12 @@ class Engine:
                 except Exception:  # whoever is told must not spoil the launch that found out
                     log.exception("telling that policy %s is tripped failed", policy)
 
-    def _failed(self, policy: str, trouble: str) -> None:
-        if self._count(policy, trouble):
+    def _failed(self, policy: str, hook: str, trouble: str) -> None:
+        if self._count(policy, hook, trouble):
             raise _Tripped
 
-    def _count(self, policy: str, trouble: str, *, hung: bool = False) -> bool:
+    def _count(self, policy: str, hook: str, trouble: str, *, hung: bool = False) -> bool:
+        self._notes.failed(policy, hook)
         health = self._health[policy]
         tripped = health.failed(trouble, self._clock.now(), hung=hung)
         log.warning("policy %s: %s (failure %d)", policy, trouble, health.failures)

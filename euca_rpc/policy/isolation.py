@@ -12,21 +12,29 @@ hook returns after all, the job is not continued.  This isolates mistakes, not m
 
 This is the one place of `policy` that owns a thread and looks at real time.  Simulators use `Inline`: no thread, no
 watchdog, the same treatment of hooks that raise.
+
+What went wrong is told with the place in the policy: the last line of its own file that was at work.
 """
 
 from __future__ import annotations
 
+import inspect
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 BUDGET = 1.0  # seconds for one hook call: a thousand times what a pure function needs, also on a busy machine
 _SECOND_LOOK = 0.1  # a process that was stopped as a whole must not blame the hook it was in
+_HERE = os.path.dirname(__file__)
 
 
 class Raised(Exception):
@@ -36,8 +44,8 @@ class Raised(Exception):
 class Hung(Exception):
     """A hook did not return within its budget; its thread was left behind."""
 
-    def __init__(self, policy: str, hook: str, budget: float) -> None:
-        super().__init__(f"{hook} did not return within {budget:g} s")
+    def __init__(self, policy: str, hook: str, budget: float, place: str = "") -> None:
+        super().__init__(f"{hook} did not return within {budget:g} s{place}")
         self.policy = policy
         self.hook = hook
 
@@ -69,7 +77,35 @@ class Inline:
         try:
             return function(*arguments)
         except (Exception, SystemExit) as failure:
-            raise Raised(f"{hook} raised {type(failure).__name__}: {failure}") from failure
+            raise _raised(hook, failure) from failure
+
+
+def _raised(hook: str, failure: BaseException) -> Raised:
+    place = _place(traceback.walk_tb(failure.__traceback__))
+    return Raised(f"{hook} raised {type(failure).__name__}: {failure}{place}")
+
+
+def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """ " (package/module.py:12)": the innermost line in the file of the outermost function that is not ours.  Of
+    ``frames`` the outermost comes first.  Only the end of the path: users see it too."""
+    file, line = "", 0
+    for frame, at in frames:
+        name = frame.f_code.co_filename
+        if not file and os.path.dirname(name) != _HERE:
+            file = name
+        if name == file:
+            line = at
+    return _short(file, line) if file else ""
+
+
+def place_of(hook: Callable[..., Any]) -> str:
+    """Where the hook is written, for an answer that is nonsense."""
+    code = getattr(inspect.unwrap(hook), "__code__", None)
+    return _short(code.co_filename, code.co_firstlineno) if code is not None else ""
+
+
+def _short(file: str, line: int) -> str:
+    return f" ({'/'.join(file.rsplit(os.sep, 2)[-2:])}:{line})"
 
 
 class _HookNeeded(BaseException):
@@ -114,7 +150,7 @@ class Watched:
                 else:
                     worker.abandoned = True
                     self._worker = None
-                    raise Hung(policy, hook, self._budget)
+                    raise Hung(policy, hook, self._budget, worker.place())
         if box.error is not None:
             raise box.error
         result: T = box.result
@@ -145,7 +181,18 @@ class _Worker:
         self.jobs: SimpleQueue[tuple[Callable[[Calls], Any], _Box] | None] = SimpleQueue()
         self.current: tuple[str, str, float] | None = None
         self.abandoned = False
-        threading.Thread(target=self._work, name="policies", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="policies", daemon=True)
+        self._thread.start()
+
+    def place(self) -> str:
+        """In the policy, where its thread is now."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        inside: list[tuple[FrameType, int]] = []
+        for at, line in traceback.walk_stack(frame) if frame is not None else ():
+            if at.f_code is _Worker.call.__code__:
+                break
+            inside.append((at, line))
+        return _place(reversed(inside))
 
     def _work(self) -> None:
         while not self.abandoned:
@@ -169,7 +216,7 @@ class _Worker:
         try:
             return function(*arguments)
         except BaseException as failure:  # SystemExit too: a policy that exits has raised
-            raise Raised(f"{hook} raised {type(failure).__name__}: {failure}") from failure
+            raise _raised(hook, failure) from failure
         finally:
             self.current = None
             if self.abandoned:

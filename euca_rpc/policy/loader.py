@@ -15,6 +15,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -94,7 +95,12 @@ def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:
     if tuple(wanted) == given:
         return function
     places = [given.index(name) for name in wanted]
-    return lambda *arguments: function(*(arguments[place] for place in places))
+
+    @wraps(function)
+    def given_all(*arguments: Any) -> Any:
+        return function(*(arguments[place] for place in places))
+
+    return given_all
 
 
 def _unknown(name: str, offered: Iterable[str]) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,7 +207,10 @@ def test_a_hanging_policy_is_left_behind_and_tripped_at_once(hook: str) -> None:
                 place(e) if hook == "feasible" else e.admit(LAUNCH, PolicyView(0, {}))
             assert it.value.symbol == "policy_failed"
         assert time.monotonic() - began < 5
-        assert trips == [("bad", f"{hook} did not return within 0.15 s")]
+        ((name, why),) = trips
+        assert name == "bad"
+        line = inspect.getsourcelines(test_a_hanging_policy_is_left_behind_and_tripped_at_once)[1] + 3
+        assert why == f"{hook} did not return within 0.15 s (unit/test_policy_isolation.py:{line})"
         began = time.monotonic()
         if hook == "score":
             assert place(e, 2).nodes == ("z1/a",)
@@ -300,3 +307,86 @@ def test_jobs_of_many_threads_run_one_after_another() -> None:
         thread.join()
     assert most == [1] * 16
     watched.close()
+
+
+# -------------------------------------------------------------------------------- where, how often, how long
+POLICY = """\
+from euca_rpc.hookspecs import policy
+
+def rack_of(target):
+    return target.attributes["rack"]
+
+@policy
+def feasible(target):
+    if rack_of(target) == "7":
+        return None
+
+@policy
+def score(target):
+    return "high"
+"""
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("hook", "trouble"),
+    [
+        ("feasible", "feasible raised KeyError: 'rack' (site_policies/by_rack.py:4)"),
+        ("score", "score returned 'high', not a number from 0 to 1 (site_policies/by_rack.py:11)"),
+    ],
+)
+def test_trouble_names_the_policys_own_line(
+    hook: str, trouble: str, isolation: Any, tmp_path: Path, caplog: Any
+) -> None:
+    file = tmp_path / "site_policies" / "by_rack.py"
+    namespace: dict[str, Any] = {}
+    exec(compile(POLICY, str(file), "exec"), namespace)
+    plugin = type("Mine", (), {hook: staticmethod(namespace[hook])})()
+    e, _, _ = engine(plugin, isolation(), trip_after=1)
+    with suppress(EucaError):
+        place(e)
+    assert e.status()[0]["last_failure"] == trouble
+    assert f"policy bad: {trouble}" in caplog.text
+    assert str(tmp_path) not in e.status()[0]["last_failure"], "users see it too"
+
+
+def test_a_failure_in_somebody_elses_code_names_the_line_that_called_it() -> None:
+    e, _, _ = engine(failing("score", lambda: json.loads("{")), Inline(), trip_after=1)
+    place(e)
+    line = inspect.getsourcelines(test_a_failure_in_somebody_elses_code_names_the_line_that_called_it)[1] + 1
+    assert e.status()[0]["last_failure"].endswith(f"(unit/test_policy_isolation.py:{line})")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_calls_failures_and_time_are_counted_by_hook(isolation: Any) -> None:
+    e, _, _ = engine(failing("score", lambda: time.sleep(0.01) or raises()), isolation(), trip_after=3)
+    assert e.status()[0]["hooks"] == {}
+    place(e)
+    (score,) = e.status()[0]["hooks"].values()
+    assert (score["calls"], score["failures"]) == (2, 2)
+    assert 0.02 <= score["seconds"] < 2
+
+
+def test_a_hang_is_a_failure_of_its_hook() -> None:
+    release = threading.Event()
+    e, _, _ = engine(failing("score", lambda: release.wait(30)), Watched(BUDGET))
+    place(e)
+    release.set()
+    assert e.status()[0]["hooks"] == {"score": {"calls": 0, "failures": 1, "seconds": 0.0}}
+
+
+def test_a_traced_policy_is_heard_word_by_word(caplog: Any) -> None:
+    caplog.set_level("INFO")
+    e, _, _ = engine(failing("score", lambda: 0.25), Watched(BUDGET))
+    place(e)
+    assert "0.25" not in caplog.text
+    e.trace("bad", True)
+    place(e, 2)
+    assert caplog.text.count("policy bad: score said 0.25, asked (LaunchClass(vm_type='m1.small'") == 1
+    assert e.status()[0]["traced"] is True
+    e.trace("bad", False)
+    caplog.clear()
+    place(e, 3)
+    assert caplog.text == ""
+    with pytest.raises(EucaError, match="No policy 'worse' is loaded; there are bad"):
+        e.trace("worse", True)
