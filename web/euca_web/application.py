@@ -136,7 +136,7 @@ class _Handler:
                 asked.form.raw("proof", 200),
                 header("Origin"),
                 header("Sec-Fetch-Site"),
-                f"https://{header('Host', '')}",
+                (f"https://{header('Host', '')}", self.settings.url),
             )
         try:
             return self._told(route.perform(asked), asked, jar)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import quote, unquote, urlsplit
 
 from euca_rpc.errors import EucaError
@@ -51,10 +51,10 @@ def proof(secret: str) -> str:
     return hmac.digest(secret.encode(), b"euca portal form", "sha256").hex()
 
 
-def check_proof(secret: str, said: str, origin: str | None, site: str | None, own: str) -> None:
+def check_proof(secret: str, said: str, origin: str | None, site: str | None, own: Collection[str]) -> None:
     """``origin``, ``site``: the headers Origin and Sec-Fetch-Site, which honest browsers send truly; ``own``: this portal's
-    origin as the request names it."""
-    ours = origin in (None, own) and site in (None, "same-origin", "none")
+    origins, as the request names it and as the settings do (a proxy may have changed the one)."""
+    ours = (origin is None or origin in own) and site in (None, "same-origin", "none")
     if not ours or not secret or not hmac.compare_digest(proof(secret), said[:100]):
         raise Refused(
             403,
