@@ -49,7 +49,8 @@ class PolicySpec:
 
     @policy_spec
     def account(self, event: Event) -> list[Entry] | None:
-        """What this event adds to the durable counters, seen later as `view.totals`."""
+        """What this event adds to the durable counters, seen later as `view.totals`.  One that fails is asked again: nothing
+        is left out, nothing counted twice."""
 
     @policy_spec
     def arrange(

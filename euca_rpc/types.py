@@ -3,7 +3,7 @@
 Reading order: who asks (Caller), what is wanted (LaunchRequest), what is kept (Image, KeyPair, Node, Instance …).
 What crosses to a node and back is in `machines`, what interfaces get to see in `shown`.
 
-Everything kept in the store is a dataclass whose fields are str, int, bool, bytes or None, or a tuple of str/int, or
+Everything kept in the store is a dataclass whose fields are str, int, float, bool, bytes or None, or a tuple of str/int, or
 a mapping of str to str: `cloud.store` maps them to tables field by field.
 """
 
@@ -449,6 +449,24 @@ class Usage:
     disk_gb: int
     began: Micros
     ended: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What policies added under one key (`cloud.totals`)."""
+
+    id: str  # "policy.key"
+    amount: float  # as of `at`; it fades from then on
+    at: Micros
+    half_life: Micros | None = None  # None: it stays
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """Up to which event a policy was asked what it adds."""
+
+    id: str  # of the policy
+    event_id: int
 
 
 # ------------------------------------------------------------------------------------------ zones and nodes

@@ -59,6 +59,13 @@ def parameters(one: Invocation) -> None:
     one.output.rows(found, ("name", "value", "set"), none="no policy has parameters")
 
 
+@policy.command("totals", examples="euca policy totals\neuca policy totals --json | jq .")
+@invocation
+def totals(one: Invocation) -> None:
+    """The counters that policies keep, as they are now."""
+    one.output.rows(ask(one.config(), "policy_totals"), ("name", "amount"), none="no policy keeps counters")
+
+
 @policy.command(
     "parameter",
     examples="euca policy parameter lease.hours 8\neuca policy parameter lease.then stop\n"

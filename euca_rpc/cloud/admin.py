@@ -24,6 +24,7 @@ from euca_rpc.cloud import (
     nodes,
     operations,
     policies,
+    totals,
 )
 from euca_rpc.cloud import zones as zones_
 from euca_rpc.cloud.changes import Outcome, event
@@ -360,6 +361,12 @@ def policy_reset(c: Context, caller: Caller, policy: str) -> dict[str, Any]:
     return next(row for row in policy_list(c, caller) if row["name"] == policy)
 
 
+def policy_totals(c: Context, caller: Caller) -> Rows:
+    """The counters of all policies, as they are now."""
+    now = totals.Totals(c.cloud.journal.view.counters, c.cloud.clock.now())
+    return [{"name": name, "amount": now[name]} for name in sorted(now)]
+
+
 def policy_parameters(c: Context, caller: Caller) -> Rows:
     return policies.parameters(c.cloud.journal.view, c.policies.parameters())
 
@@ -520,6 +527,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "policies": policy_list,
     "policy_set": policy_set,
     "policy_reset": policy_reset,
+    "policy_totals": policy_totals,
     "policy_parameters": policy_parameters,
     "policy_parameter": policy_parameter,
     "instance_extend": instance_extend,

@@ -35,6 +35,7 @@ from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.tags import Tags
+from euca_rpc.cloud.totals import Accountant, Accounts, NoAccounts
 from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
 from euca_rpc.errors import EucaError
@@ -71,6 +72,7 @@ class Settings:
     silence: Micros = 10 * SECOND
     revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
     office: OfficeSettings = field(default_factory=OfficeSettings)
+    accounts: Accounts = field(default_factory=NoAccounts)
 
 
 class CloudController:
@@ -100,6 +102,7 @@ class CloudController:
         self._lease_hours = journal.view.lease_hours  # as the last step saw them
         self._skew: Micros | None = None  # cloud time − monotonic time, as it was when last believed
         self.clock_trouble = ""
+        self._accountant = Accountant(settings.accounts, store, journal)
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
         self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool, store)
@@ -194,7 +197,8 @@ class CloudController:
                     self.office.reception.posted()
                 case leases.End():
                     self.journal.do(partial(leases.end, ids=action.ids))
-        return min((at for at in (due, copies_due, ends_due) if at is not None), default=None)
+        counts_due = self._accountant.step(now)
+        return min((at for at in (due, copies_due, ends_due, counts_due) if at is not None), default=None)
 
     def _clock_jumped(self, now: Micros) -> bool:
         """A wrong clock must not terminate machines: deadlines are held until it is right again or was accepted."""

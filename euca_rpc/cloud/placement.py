@@ -11,6 +11,7 @@ from immutables import Map
 
 from euca_rpc.clock import Clock
 from euca_rpc.cloud.policies import PARAMETER, of_zones
+from euca_rpc.cloud.totals import Totals
 from euca_rpc.cloud.view import View
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement, PolicyView
@@ -42,9 +43,11 @@ class EnginePlacer:
         return self._engine.lease(wanted, self._shown(view))
 
     def _shown(self, view: View) -> PolicyView:
+        now = self._clock.now()
         return PolicyView(
-            now=self._clock.now(),
+            now=now,
             targets=view.targets,
+            totals=Totals(view.counters, now) if view.counters else {},
             parameters=_parameters(view.settings),
             seed=view.number,
         )

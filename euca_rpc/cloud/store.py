@@ -36,9 +36,11 @@ from euca_rpc.errors import EucaError
 from euca_rpc.types import (
     AccessKey,
     Account,
+    Accounted,
     Application,
     Capture,
     Certificate,
+    Counter,
     Event,
     Image,
     Instance,
@@ -86,6 +88,8 @@ ROWS: tuple[type, ...] = (
     Mail,
     Capture,
     InstanceLease,
+    Counter,
+    Accounted,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ANY_COUNT = 8
@@ -124,6 +128,8 @@ def _column(annotation: Any) -> tuple[type[peewee.Field], bool, Callable[[Any], 
         return peewee.BooleanField, null, _same, bool
     if annotation is int:
         return peewee.BigIntegerField, null, _same, _same
+    if annotation is float:
+        return peewee.DoubleField, null, _same, float
     if annotation is bytes:
         return peewee.BlobField, null, _same, bytes
     if annotation is str:
@@ -236,11 +242,16 @@ def _leases(store: Store) -> None:
     store.database.create_tables([store.tables[InstanceLease].model])
 
 
+def _totals(store: Store) -> None:
+    store.database.create_tables([store.tables[kind].model for kind in (Counter, Accounted)])
+
+
 MIGRATIONS: tuple[Callable[[Store], None], ...] = (
     _first,
     _people,
     _captures,
     _leases,
+    _totals,
 )  # forward only; number = position + 1
 
 
@@ -330,11 +341,14 @@ class Store:
         return self.select(Event, where, limit, newest=True)
 
     def events_after(self, after: int, kinds: Sequence[str], limit: int) -> list[Event]:
-        """The oldest first."""
+        """The oldest first, beyond the one numbered ``after``; ``kinds`` empty: of any kind."""
         table = self.tables[Event]
         model = table.model
         query = model.select(*[getattr(model, name) for name in table.names])
-        query = query.where((model.id > after) & model.kind.in_(list(kinds))).order_by(model.id).limit(limit)
+        where = model.id > after
+        if kinds:
+            where &= model.kind.in_(list(kinds))
+        query = query.where(where).order_by(model.id).limit(limit)
         return [table.load(found) for found in query.tuples()]
 
     # --------------------------------------------------------------------------------------------- writing

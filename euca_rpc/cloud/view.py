@@ -23,10 +23,12 @@ from euca_rpc.policy.values import Target
 from euca_rpc.types import (
     AccessKey,
     Account,
+    Accounted,
     Application,
     Capture,
     Certificate,
     Contact,
+    Counter,
     Image,
     Instance,
     InstanceLease,
@@ -90,6 +92,8 @@ class View:
     tag_rows: Map[str, Tag] = Map()
     uploads: Map[str, Upload] = Map()
     leases: Map[str, InstanceLease] = Map()
+    counters: Map[str, Counter] = Map()
+    accounted: Map[str, Accounted] = Map()
     captures: Map[str, Capture] = Map()  # those under way: one that is over has no row
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
@@ -166,6 +170,8 @@ _TABLE: dict[type, str] = {
     Session: "sessions",
     Capture: "captures",
     InstanceLease: "leases",
+    Counter: "counters",
+    Accounted: "accounted",
     Contact: "contacts",
     Poll: "polls",
 }

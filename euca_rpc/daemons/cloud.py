@@ -76,6 +76,7 @@ def main(config: Config) -> None:
         silence=int(config.cloud.silence_seconds * SECOND),
         revoked=authority.revoked,
         office=office_settings(config, trust, engine, mail),
+        accounts=engine,
     )
     placer = EnginePlacer(engine, frame.clock)
     controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)

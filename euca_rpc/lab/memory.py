@@ -6,8 +6,11 @@ still be had.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from euca_rpc.cloud.changes import Change, Forget, Insert
@@ -16,8 +19,11 @@ from euca_rpc.types import Event, Instance
 
 
 class MemoryStore:
-    def __init__(self, told: Callable[[Event], None]) -> None:
-        self._told = told
+    def __init__(self, told: Callable[[Event], None], keep: bool = False) -> None:
+        """``keep``: somebody will ask for the events again, once, from the first on."""
+        self._told, self._keep = told, keep
+        self._written = 0
+        self._events: deque[Event] = deque()
         self._used: set[str] = set()
         self._ended: dict[str, Instance] = {}
 
@@ -32,7 +38,16 @@ class MemoryStore:
             elif isinstance(change, Forget) and isinstance(change.row, Instance):
                 self._ended[change.row.id] = change.row
         for one in events:
+            self._written += 1
+            if self._keep:
+                self._events.append(replace(one, id=self._written))
             self._told(one)
+
+    def events_after(self, after: int, kinds: Sequence[str], limit: int) -> list[Event]:
+        """Those up to ``after`` are not asked for again."""
+        while self._events and self._events[0].id <= after:
+            self._events.popleft()
+        return [one for one in islice(self._events, limit) if not kinds or one.kind in kinds]
 
     def _use(self, row: Any) -> None:
         key = getattr(row, "id", None)

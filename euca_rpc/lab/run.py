@@ -80,10 +80,10 @@ class Experiment:
     # ------------------------------------------------------------------------------------------------- setting up
     def _cloud(self) -> CloudController:
         clock, seed = self.timeline.clock, self.workload.name
-        store = cast(Store, MemoryStore(self._recorder.event))
         engine = Engine(
             load([self.plan.policy]), cloud_policy=self.plan.policy, clock=clock, isolation=Inline()
         )
+        store = cast(Store, MemoryStore(self._recorder.event, keep=bool(engine.accounts())))
         hosts = SimulatedHosts(self.plan.site, self.timeline, lambda zone: self.cloud.poke(zone))
         return CloudController(
             store,
@@ -99,6 +99,7 @@ class Experiment:
                 AddressPool("127.0.0.0/8"),
                 poll=24 * HOUR,  # the hosts poke when there is something new
                 silence=240 * HOUR,
+                accounts=engine,
             ),
         )
 

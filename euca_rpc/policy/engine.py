@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.noting import Notes
 from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
 from euca_rpc.policy.values import (
+    Entry,
     Granted,
     Launch,
     LaunchClass,
@@ -45,6 +46,7 @@ from euca_rpc.policy.values import (
     Target,
     Wait,
 )
+from euca_rpc.types import Event
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ T = TypeVar("T")
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
 
 LATEST: Micros = 250_000_000_000 * SECOND  # the year 9892: moments that can still be written as dates
+
+_LONGEST_KEY, _MOST = 200, 1e18  # of an entry to a durable counter
 
 OnTrip = Callable[[str, str], None]
 
@@ -98,6 +102,15 @@ class Engine:
         if not self._lessors:
             return None
         return self._run(lambda calls: self._lease(calls, launch, view))
+
+    def accounts(self) -> list[str]:
+        """The policies that want to be told of events."""
+        return sorted(p.name for p in self._policies.values() if "account" in p.hooks)
+
+    def account(self, policy: str, events: Sequence[Event]) -> list[Sequence[Entry]]:
+        """What ``policy`` adds for each event, in order.  The list ends before the first that it has no answer to: that
+        one is for asking again."""
+        return self._run(lambda calls: self._account(calls, policy, events))
 
     def place(
         self,
@@ -195,6 +208,28 @@ class Engine:
                 raise refusal.failed(name, "lease", trouble)
             given.append(Granted(name, said))
         return min(given, key=lambda one: (one.lease.until, one.policy), default=None)
+
+    # ---------------------------------------------------------------------------------------------- account
+    def _account(self, calls: Calls, name: str, events: Sequence[Event]) -> list[Sequence[Entry]]:
+        answers: list[Sequence[Entry]] = []
+        if self._health[name].tripped:
+            return answers
+        hook = self._policies[name].hooks["account"]
+        for event in events:
+            try:
+                said = calls.call(name, "account", hook, event)
+            except Raised as failure:
+                self._failed(name, "account", f"{failure} (event {event.id})")
+                return answers
+            if said is not None and not _entries(said):
+                self._failed(
+                    name,
+                    "account",
+                    f"account returned {said!r:.100} for event {event.id}, not None or entries",
+                )
+                return answers
+            answers.append(said or ())
+        return answers
 
     # ------------------------------------------------------------------------------------------------ place
     def _place(
@@ -383,3 +418,15 @@ def _nonsense(said: object, now: Micros) -> str:
     if said.then not in ("terminate", "stop"):
         return f"lease ends with {said.then!r:.40}, not 'terminate' or 'stop'"
     return ""
+
+
+def _entries(said: object) -> bool:
+    return isinstance(said, list | tuple) and all(
+        isinstance(one, Entry)
+        and type(one.key) is str
+        and 0 < len(one.key) <= _LONGEST_KEY
+        and type(one.amount) in (int, float)
+        and abs(one.amount) <= _MOST  # NaN is not
+        and (one.half_life is None or (type(one.half_life) is int and one.half_life > 0))
+        for one in said
+    )

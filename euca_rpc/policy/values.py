@@ -116,11 +116,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An amount added to a durable counter in the event's own transaction."""
+    """An amount added to a durable counter, as of the event's own moment; exactly once (`cloud.totals`)."""
 
-    key: str
+    key: str  # seen as "policy.key" in `PolicyView.totals`
     amount: float
-    half_life: Micros | None = None
+    half_life: Micros | None = None  # after so long half of it is left; None: it stays
 
 
 # --------------------------------------------------------------------------------------- what the engine answers

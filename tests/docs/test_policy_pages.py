@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from euca_rpc.clock import ManualClock
 from euca_rpc.hookspecs import PolicySpec, policy
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.isolation import Inline
+from euca_rpc.types import Event
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "policies"
 HOOKS = sorted(name for name in vars(PolicySpec) if not name.startswith("_"))
@@ -80,6 +84,8 @@ def test_the_pages_say_which_hooks_are_called() -> None:
     assert {name for name in vars(Everything) if not name.startswith("_")} == set(HOOKS)
     namespace = world()
     namespace["run"](Everything(), namespace["node"]("z1/a"), count=2)
+    engine = Engine({"mine": Everything()}, cloud_policy="mine", clock=ManualClock(), isolation=Inline())
+    engine.account("mine", [Event(0, "alice", "ec2", "", "instance.launched", "i-00000001")])
     index = (PAGES / "index.md").read_text()
     for hook in HOOKS:
         page = (PAGES / f"{hook}.md").read_text()
