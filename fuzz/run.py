@@ -154,7 +154,7 @@ class Run:
             told = self.figures(seconds)
             if self._options.results:
                 self._options.results.write_text(json.dumps(told, indent=1) + "\n")
-            print("\n" + json.dumps(told, indent=1), file=self._screen)
+            print("\n" + json.dumps(told, indent=1), flush=True)
             code = 1 if self.violations else 0
             self._fuzzer.close()
         finally:
