@@ -37,7 +37,7 @@ TYPES = {
 }
 ACCOUNTS = 50
 FULL = 0.82
-TURNS, WARM = 20_000, 2_000
+TURNS, WARM = 10_000, 2_000
 
 
 class ThirdParty:

@@ -11,8 +11,9 @@ data.  Silence is not an observation: an unreachable node changes no row but for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from euca_rpc.changed import changed
 from euca_rpc.clock import HOUR, MINUTE, Micros
 from euca_rpc.machines import MachineReport
 from euca_rpc.types import End, Instance, Intent, Seen, Size
@@ -82,7 +83,7 @@ def want_terminated(i: Instance, now: Micros, code: str, reason: str) -> Instanc
     if i.intent is Intent.TERMINATED:
         return i
     ended = now if not i.attempted and i.generation == 1 else None
-    return replace(
+    return changed(
         i,
         intent=Intent.TERMINATED,
         attempts=0,
@@ -98,7 +99,7 @@ def want_terminated(i: Instance, now: Micros, code: str, reason: str) -> Instanc
 def want_stopped(i: Instance, now: Micros, code: str, reason: str) -> Instance:
     if i.intent is not Intent.RUNNING:
         return i
-    return replace(
+    return changed(
         i,
         intent=Intent.STOPPED,
         attempts=0,
@@ -112,7 +113,7 @@ def want_stopped(i: Instance, now: Micros, code: str, reason: str) -> Instance:
 
 def want_started(i: Instance, now: Micros, reason: str = "") -> Instance:
     """A new generation of the same machine on the same disk."""
-    return replace(
+    return changed(
         i,
         intent=Intent.RUNNING,
         generation=i.generation + 1,
@@ -128,7 +129,7 @@ def want_started(i: Instance, now: Micros, reason: str = "") -> Instance:
 
 
 def want_rebooted(i: Instance, now: Micros) -> Instance:
-    return replace(i, reboots=i.reboots + 1, attempts=0, next_try=now, version=i.version + 1)
+    return changed(i, reboots=i.reboots + 1, attempts=0, next_try=now, version=i.version + 1)
 
 
 # --------------------------------------------------------------------------------------------- what is seen
@@ -159,7 +160,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     ran = charged(i)
     runs = seen is Seen.RUNNING
     began, ended = runs and not ran, ran and not runs
-    row = replace(
+    row = changed(
         i,
         seen=seen,
         seen_generation=m.generation,
@@ -177,7 +178,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     if seen is Seen.ABSENT:
         row = _gone(row, now)
     elif row.intent is Intent.STOPPED and seen is Seen.STOPPED:
-        row = replace(row, deadline=None)
+        row = changed(row, deadline=None)
     elif row.intent is Intent.RUNNING:
         row = _wanted(row, m, seen, now)
     return Observation(row, began, ended)
@@ -186,7 +187,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
 def _wanted(row: Instance, m: MachineReport, seen: Seen, now: Micros) -> Instance:
     """It should run: what its node said of it makes it so, or decides what follows."""
     if seen is Seen.RUNNING:
-        return replace(row, deadline=None, reason_code="", reason="")
+        return changed(row, deadline=None, reason_code="", reason="")
     if seen is Seen.FAILED:
         code = "Server.InternalError"
         return want_terminated(row, now, code, m.detail or "the node could not start it")
@@ -201,7 +202,7 @@ def _gone(i: Instance, now: Micros) -> Instance:
         i = want_terminated(
             i, now, "Server.InternalError", f"{i.node} says that it holds nothing of this instance"
         )
-    return replace(i, ended_at=now, deadline=None, version=i.version + 1)
+    return changed(i, ended_at=now, deadline=None, version=i.version + 1)
 
 
 def _fell(i: Instance, m: MachineReport, now: Micros) -> Instance:
@@ -218,14 +219,14 @@ def _fell(i: Instance, m: MachineReport, now: Micros) -> Instance:
         )
         return want_stopped(i, now, "Server.InternalError", sentence)
     again = want_started(i, now, f"starting again because {cause}")
-    return replace(again, restarts=(*recent, now))
+    return changed(again, restarts=(*recent, now))
 
 
 def overdue(i: Instance, now: Micros, reachable: bool, silence: str) -> Instance:
     """Its deadline passed.  A node that answers: the launch failed, say so and end it.  A silent one: only the
     reason changes, and the deadline starts again; nothing is concluded from silence."""
     if not reachable:
-        return replace(
+        return changed(
             i,
             deadline=now + (START_DEADLINE if i.intent is Intent.RUNNING else END_DEADLINE),
             reason_code="Server.NodeUnreachable",
@@ -239,6 +240,6 @@ def overdue(i: Instance, now: Micros, reachable: bool, silence: str) -> Instance
     sentence = (
         f"{i.node} answers but has not confirmed within {END_DEADLINE // MINUTE} minutes; it is asked again"
     )
-    return replace(
+    return changed(
         i, deadline=now + END_DEADLINE, reason_code=i.reason_code, reason=sentence, version=i.version + 1
     )

@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from euca_rpc.changed import changed
 from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, Soft, event
@@ -169,7 +170,7 @@ def mark_told(view: View, action: Tell, now: Micros) -> Outcome:
     rows = [view.instances[i] for i in action.ids if i in view.instances]
     rows = [r for r in rows if r.ended_at is None and r.node == action.node and _missing(r) == action.method]
     marked = [
-        replace(
+        changed(
             r,
             attempts=r.attempts + 1,
             attempted=r.attempted or action.method == "ensure",
@@ -201,7 +202,7 @@ def mark_moved(view: View, instance_id: str, node_id: str, now: Micros) -> Outco
     if target is None or not target.usable or not row.size.fits(target.room):
         return Outcome()
     zone = node_id.partition("/")[0]
-    new = replace(row, node=node_id, zone=zone, next_try=now, version=row.version + 1)
+    new = changed(row, node=node_id, zone=zone, next_try=now, version=row.version + 1)
     told = event("instance.moved", row.id, now, "cloud", row.account_id, {"from": row.node, "to": node_id})
     return Outcome((Put(new),), (told,))
 

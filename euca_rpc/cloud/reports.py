@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from euca_rpc.changed import changed
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
@@ -166,7 +167,7 @@ def _forgotten(row: Instance, now: Micros, changes: list[Change], events: list[E
     stays so: forgetting starts nothing, and takes back no cores."""
     if row.seen is Seen.FAILED if row.intent is Intent.RUNNING else lifecycle.is_off(row):
         return
-    new = replace(
+    new = changed(
         row,
         seen=Seen.NOTHING,
         next_try=now,
