@@ -135,6 +135,7 @@ class Scene:
         # its judge knows what its own clients asked for, and takes ours for nobody's wish
         self.world.history.published = lambda view: None  # type: ignore[method-assign]
         self.world.network.weather = Weather.fair()
+        self.world.concurrency = self.world.interleaving = 0.0  # nobody but the test asks for anything
         self.core = self.world.cloud.core
         self.journal = self.world.cloud.journal
         # what a hash costs is tested where it is made
