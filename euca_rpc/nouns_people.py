@@ -12,6 +12,7 @@ from typing import Protocol
 from euca_rpc.clock import Micros
 from euca_rpc.shown import (
     AccountStatus,
+    LedgerLine,
     Letter,
     LoggedIn,
     MailLine,
@@ -225,6 +226,10 @@ class History(Protocol):
         self, caller: Caller, kind: str, since: Micros, until: Micros, after: str = "", limit: int = 50
     ) -> Page[UsageTotal]:
         """``kind``: "user" or "account"; by name, those alone who used anything."""
+        ...
+
+    def ledger(self, caller: Caller, since: Micros, until: Micros) -> list[LedgerLine]:
+        """By account and user, those alone who used anything; ``until`` lies not in the future."""
         ...
 
 

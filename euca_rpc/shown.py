@@ -214,6 +214,20 @@ class UsagePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """What one user used under one account."""
+
+    account_id: str
+    account: str
+    user_id: str
+    user: str
+    instance_seconds: int
+    core_seconds: int
+    memory_mb_seconds: int
+    disk_gb_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class UsageTotal:
     id: str  # of the user or the account
     name: str

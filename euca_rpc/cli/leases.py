@@ -9,6 +9,14 @@ from euca_rpc.cli.remote import ask
 from euca_rpc.clock import from_iso
 
 
+def moment(option: str, text: str | None) -> int | None:
+    """Of a date, or a date and time, UTC unless it says otherwise."""
+    try:
+        return None if text is None else from_iso(text)
+    except ValueError:
+        raise click.UsageError(f"{option} {text!r} is no date and time: 2026-12-24T18:00Z") from None
+
+
 @click.command(
     "extend",
     cls=Command,
@@ -22,8 +30,5 @@ from euca_rpc.clock import from_iso
 def extend(one: Invocation, id: str, until: str | None, hours: float | None) -> None:
     if (until is None) == (hours is None):
         raise click.UsageError("say --until or --hours, one of the two")
-    try:
-        moment = None if until is None else from_iso(until)
-    except ValueError:
-        raise click.UsageError(f"--until {until!r} is no date and time: 2026-12-24T18:00Z") from None
-    one.output.facts(ask(one.config(), "instance_extend", {"id": id, "until": moment, "hours": hours}))
+    given = {"until": moment("--until", until), "hours": hours}
+    one.output.facts(ask(one.config(), "instance_extend", {"id": id, **given}))

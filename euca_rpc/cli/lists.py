@@ -53,6 +53,7 @@ COLUMNS = {
     "types": ("name", "cores", "memory_mb", "disk_gb"),
     "events": ("at", "kind", "subject", "actor", "facts"),
 }
+SELDOM = ("lease",)  # columns that are shown if there is anything in them
 HELP = {
     "zones": "The availability zones, each a cluster, and the room in them.",
     "nodes": "The nodes: what each offers, what is claimed of it, when it was last heard.",
@@ -66,7 +67,9 @@ HELP = {
 def make(verb: str) -> click.Command:
     @invocation
     def show(one: Invocation) -> None:
-        one.output.rows(ask(one.config(), verb), COLUMNS[verb], none=f"no {verb}")
+        rows = ask(one.config(), verb)
+        seldom = [name for name in SELDOM if not any(row.get(name) for row in rows)]
+        one.output.rows(rows, [name for name in COLUMNS[verb] if name not in seldom], none=f"no {verb}")
 
     examples = f"euca {verb}\neuca {verb} --json | jq '.[].{COLUMNS[verb][0]}'"
     return Command(verb, callback=show, help=HELP[verb], examples=examples)

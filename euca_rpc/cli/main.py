@@ -27,6 +27,7 @@ WORDS = {
     "types": "lists:LISTS[types]",
     "policies": "lists:LISTS[policies]",
     "events": "lists:events",
+    "ledger": "ledger:ledger",
     "images": "serve:images",
     "add_image": "images:add_image",
     "remove_image": "images:remove_image",

@@ -215,6 +215,30 @@ def events(c: Context, caller: Caller, subject: str | None = None, limit: int = 
     return [explain.line(e) for e in c.cloud.store.events(subject, limit=min(max(limit, 1), 1000))]
 
 
+def ledger(c: Context, caller: Caller, since: int = 0, until: int | None = None) -> dict[str, Any]:
+    """What was used, by account and user, in hours: from ``since``, not before the first use, to ``until``, at most now."""
+    now = c.cloud.clock.now()
+    until = now if until is None else min(until, now)
+    first = min((a.created_at for a in c.cloud.journal.view.accounts.values()), default=0)
+    since = max(since, first)
+    return {
+        "since": iso(since),
+        "until": iso(until),
+        "rows": [
+            {
+                "account": line.account_id,
+                "account_name": line.account,
+                "user": line.user,
+                "instance_hours": line.instance_seconds / 3600,
+                "core_hours": line.core_seconds / 3600,
+                "memory_gb_hours": line.memory_mb_seconds / 3600 / 1024,
+                "disk_gb_hours": line.disk_gb_seconds / 3600,
+            }
+            for line in c.cloud.core.history.ledger(caller, since, until)
+        ],
+    }
+
+
 # --------------------------------------------------------------------------------------------------- images
 TRACED = ("instance.launched", "instance.moved", "instance.seen", "instance.terminate")
 
@@ -511,6 +535,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "images": image_list,
     "explain": explain_,
     "events": events,
+    "ledger": ledger,
     "history": history,
     "image_add": image_add,
     "image_remove": image_remove,

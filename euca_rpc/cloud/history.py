@@ -11,7 +11,7 @@ from euca_rpc.cloud.accounts import check_administrator, find_user
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.store import Store
 from euca_rpc.errors import EucaError
-from euca_rpc.shown import Page, UsagePoint, UsageTotal
+from euca_rpc.shown import LedgerLine, Page, UsagePoint, UsageTotal
 from euca_rpc.types import Caller, Event
 
 MOST_POINTS = 400
@@ -83,6 +83,23 @@ class History:
             totals = [t for t in totals if (t.name, t.id) > (name, id)]
         page = totals[: pages.size_of(limit)]
         return Page(tuple(page), pages.cursor(page[-1].id, page[-1].name) if len(totals) > limit else "")
+
+    def ledger(self, caller: Caller, since: Micros, until: Micros) -> list[LedgerLine]:
+        _check(since, until)
+        view = self._journal.view
+        found = pages.ledger(self._store, since, until, "" if caller.is_admin else caller.account_id)
+        accounts, users = view.accounts, view.users
+        lines = [
+            LedgerLine(
+                account,
+                accounts[account].name if account in accounts else account,
+                user,
+                users[user].name if user in users else user,
+                *sums,
+            )
+            for (account, user), sums in found.items()
+        ]
+        return sorted(lines, key=lambda line: (line.account, line.account_id, line.user, line.user_id))
 
     def _scope(self, caller: Caller, scope: str) -> tuple[str, str]:
         """Account and user to look for; "" = any."""

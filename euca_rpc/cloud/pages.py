@@ -201,12 +201,28 @@ def usage_by(store: Store, kind: str, since: Micros, until: Micros, account_id: 
     """Id of each user or account that used anything → what."""
     u = store.tables[Usage].model
     key = u.user_id if kind == "user" else u.account_id
-    began = peewee.Case(None, [(u.began < since, since)], u.began)
-    ended = peewee.Case(None, [(u.ended.is_null() | (u.ended > until), until)], u.ended)
-    seconds = (ended - since) / SECOND - (began - since) / SECOND
+    seconds = _seconds(u, since, until)
     sums = (peewee.fn.SUM(seconds), peewee.fn.SUM(seconds * u.cores), peewee.fn.SUM(seconds * u.memory_mb))
     rows = u.select(key, *sums).where(_used(u, since, until, account_id)).group_by(key).tuples()
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+def ledger(
+    store: Store, since: Micros, until: Micros, account_id: str = ""
+) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+    """(Account, user) → instance, core, MB and GB seconds, whole ones of each machine, of what lies from ``since`` to
+    ``until``."""
+    u = store.tables[Usage].model
+    seconds = _seconds(u, since, until)
+    sums = [peewee.fn.SUM(seconds * size) for size in (1, u.cores, u.memory_mb, u.disk_gb)]
+    rows = u.select(u.account_id, u.user_id, *sums).where(_used(u, since, until, account_id))
+    return {(row[0], row[1]): tuple(row[2:]) for row in rows.group_by(u.account_id, u.user_id).tuples()}
+
+
+def _seconds(u: Any, since: Micros, until: Micros) -> Any:
+    began = peewee.Case(None, [(u.began < since, since)], u.began)
+    ended = peewee.Case(None, [(u.ended.is_null() | (u.ended > until), until)], u.ended)
+    return (ended - since) / SECOND - (began - since) / SECOND
 
 
 def _used(u: Any, since: Micros, until: Micros, account_id: str = "", user_id: str = "") -> Any:
