@@ -9,6 +9,7 @@ site, policy and seed give the same decisions, always.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from euca_rpc.cloud.controller import CloudController, Settings
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import MAX_COUNT, AddressPool
 from euca_rpc.cloud.placement import EnginePlacer
+from euca_rpc.cloud.policies import PARAMETER
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
@@ -36,7 +38,7 @@ from euca_rpc.lab.workload import Request, Workload, sizes
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import load
-from euca_rpc.types import Caller, Image, LaunchRequest, Size, VmType
+from euca_rpc.types import Caller, Image, LaunchRequest, Setting, Size, VmType
 
 IMAGE = "emi-00000001"
 NOBODY = "nobody"  # whose requests a source that records no users tells of
@@ -47,7 +49,7 @@ SETTLING = 10 * SECOND  # until every node was heard of
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the workload is to be run.  ``refused``: what becomes of a request that there is no room for; ``retry``: the
-    pause before it is made again, at most ``tries`` times in all."""
+    pause before it is made again, at most ``tries`` times in all.  ``parameters``: of policies, by "policy.name"."""
 
     site: Site
     policy: str
@@ -112,6 +114,7 @@ class Experiment:
         rows: list[Any] = [image]
         for place, (size, name) in enumerate(self._types.items()):
             rows.append(VmType(name, *size.parts(), place))
+        rows += [Setting(PARAMETER + name, json.dumps(value)) for name, value in self.plan.parameters.items()]
         journal.do(lambda view, now: Outcome(tuple(map(Put, rows))))
         for zone in sorted({id.partition("/")[0] for id in self.plan.site.hosts}):
             journal.do(zones.add("lab", zone))
@@ -198,7 +201,9 @@ class Experiment:
         return None
 
     def _end(self, caller: Caller, ids: list[str]) -> None:
-        self.cloud.core.instances.terminate(caller, ids)
+        there = self.cloud.journal.view.instances
+        left = [id for id in ids if id in there]  # a lease may have ended the others long ago
+        self.cloud.core.instances.terminate(caller, left)
         if self._waiting:
             self.timeline.arrives(self.timeline.now(), self._serve)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from euca_rpc.clock import SECOND, Micros
+from euca_rpc.clock import HOUR, SECOND, Micros
 from euca_rpc.cloud import launch, lifecycle
 from euca_rpc.errors import EucaError
 from euca_rpc.lab import run
@@ -302,3 +302,19 @@ def test_what_is_wrong_in_a_site_is_named(tmp_path, old, new, said):
     path.write_text(SITE.replace(old, new, 1))
     with pytest.raises(EucaError, match=said):
         read(path)
+
+
+def test_a_lease_ends_machines_on_simulated_time() -> None:
+    """Exactly after its hours, those that would run longer; whose duration is shorter is not touched."""
+    durations = (HOUR // 2, 3 * HOUR, 2 * HOUR, 5 * HOUR, 30 * HOUR)
+    requests = tuple(
+        Request(f"r{n}", n * 60 * SECOND, Size(1, 0, 0), duration) for n, duration in enumerate(durations)
+    )
+    last = Request("last", 40 * HOUR, Size(1, 0, 0), HOUR)
+    plan = run.Plan(alike(2, 8), "lease", parameters={"lease.hours": 2})
+    stays = run.simulate(Workload("leased", (*requests, last)), plan).stays
+    ends = [stay.ended - stay.launched for stay in stays if stay.ended is not None]
+    slack = 5 * SECOND  # until the node has done it and is asked
+    assert len(ends) == 6
+    for end, wanted in zip(ends, [*(min(d, 2 * HOUR) for d in durations), HOUR], strict=True):
+        assert wanted <= end <= wanted + slack
