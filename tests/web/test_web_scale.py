@@ -60,6 +60,7 @@ def fill(scene: Scene) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_every_page_is_quick_in_a_large_cloud(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     try:
