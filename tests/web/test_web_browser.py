@@ -20,6 +20,8 @@ from web_scene import PASSWORD, Scene
 
 from euca_web.routes import ANYONE, ROUTES
 
+pytestmark = pytest.mark.timeout(300)  # dozens of pages, on a busy machine
+
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 RUN = "axe.run().then(found => JSON.stringify(found.violations))"
 SHAPES = {"desktop": (1280, 800), "phone": (390, 844)}
