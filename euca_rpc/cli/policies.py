@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
+from euca_rpc.cli import new_policy
 from euca_rpc.cli.frame import Group, Invocation, invocation
 from euca_rpc.cli.remote import ask
 
@@ -19,6 +21,19 @@ from euca_rpc.cli.remote import ask
 )
 def policy() -> None:
     pass
+
+
+@policy.command("new", examples="euca policy new mine\neuca policy new mine ~/policies/mine")
+@click.argument("name")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@invocation
+def new(one: Invocation, name: str, directory: Path | None) -> None:
+    """Make a package with the policy NAME, which works, and its tests, in DIR (./NAME). No cloud need run."""
+    written = new_policy.make(name, directory or Path(name))
+    if one.as_json:
+        one.output.document({"files": [str(file) for file in written]})
+    else:
+        one.output.say("\n".join(str(file) for file in written))
 
 
 @policy.command("set", examples="euca policy set least_full\neuca policy set round_robin --zone east")

@@ -1,0 +1,235 @@
+"""What every policy has to be, as tests that any policy can run.
+
+    from euca_rpc.testing.contract import PolicyContract
+
+    class TestContract(PolicyContract):
+        policy = my_policy                       # the module, or an object with hooks
+
+Launches, nodes and moments are drawn by Hypothesis, always the same ones.  The core asks `feasible` and `score` only
+about nodes on which a machine fits, and so does this.  What it cannot find out is whether a hook reads a file or the
+clock and makes nothing of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+try:
+    from hypothesis import Phase, given, settings
+    from hypothesis import strategies as draw
+except ImportError as missing:
+    raise ImportError(
+        "The contract suite draws its cases with Hypothesis, which is not installed: pip install hypothesis"
+    ) from missing
+
+from euca_rpc.clock import HOUR, SECOND, ManualClock
+from euca_rpc.errors import EucaError
+from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.isolation import Calls, Watched
+from euca_rpc.policy.loader import Policy, bind
+from euca_rpc.policy.ranking import unfit
+from euca_rpc.policy.trial import Still
+from euca_rpc.policy.values import Launch, LaunchClass, No, PolicyView, Target, Wait
+from euca_rpc.types import Size
+
+EXAMPLES = 40  # cases for each test: a second or so for an ordinary policy
+WORDS = ("", "7", "east", "no", "µ")  # what users write into hints
+START = 1_700_000_000 * SECOND
+
+
+@dataclass(frozen=True)
+class Case:
+    launch: Launch
+    cls: LaunchClass
+    view: PolicyView
+
+
+Asked = tuple[str, tuple[Any, ...]]  # a hook and its arguments
+
+
+class PolicyContract:
+    policy: Any
+    name = "mine"  # as the settings would call it: what its parameters begin with
+    parameters: Mapping[str, Any] = {}  # set to something else than usual
+
+    # ------------------------------------------------------------------------------------------------ promises
+    def test_it_fits_the_hook_specification(self) -> None:
+        policy = self._bound()
+        assert not policy.broken, policy.broken
+        assert policy.hooks, "it has no hook: mark its functions with @euca_rpc.hookspecs.policy"
+
+    def test_it_answers_whatever_is_asked(self) -> None:
+        """Never raises, hangs, or says anything but what the hook allows: a score is a number from 0 to 1."""
+
+        def check(case: Case) -> None:
+            engine = Engine(
+                {self.name: self.policy}, cloud_policy=self.name, clock=ManualClock(START), trip_after=1
+            )
+            count = case.launch.max_count
+            try:
+                with suppress(EucaError):  # a refusal is an answer
+                    engine.admit(case.launch, case.view)
+                with suppress(EucaError):
+                    engine.lease(case.launch, case.view)
+                with suppress(EucaError):
+                    shot = Still(case.view.targets)
+                    engine.place(
+                        case.launch, case.cls, shot, case.view, count_min=1, count_max=count, zone_policy={}
+                    )
+                (status,) = engine.status()
+                assert not status["failures"], status["last_failure"]
+            finally:
+                engine.close()
+
+        self._for_all(check)
+
+    def test_the_same_question_has_the_same_answer(self) -> None:
+        """Whatever was asked in between, and of equal arguments as of the same ones."""
+
+        def check(case: Case) -> None:
+            with self._asking() as ask:
+                questions = self._questions(case)
+                first = [repr(ask(one)) for one in questions]
+                again = [repr(ask(copy.deepcopy(one))) for one in reversed(questions)][::-1]
+            for question, said, later in zip(questions, first, again, strict=True):
+                assert said == later, f"{question[0]} said {said}, and then {later}, of {question[1]}"
+
+        self._for_all(check)
+
+    def test_it_leaves_its_arguments_as_they_are(self) -> None:
+        def check(case: Case) -> None:
+            with self._asking() as ask:
+                for question in self._questions(case):
+                    before = copy.deepcopy(question)
+                    ask(question)
+                    assert question == before, f"{question[0]} changed what it was given: {before[1]}"
+
+        self._for_all(check)
+
+    def test_every_no_has_a_sentence(self) -> None:
+        """Users read it: what stands in the way, and when that may change."""
+
+        def check(case: Case) -> None:
+            with self._asking() as ask:
+                for question in self._questions(case):
+                    said = ask(question)
+                    if isinstance(said, No | Wait):
+                        reason = said.reason
+                        assert isinstance(reason, str), f"{question[0]}: {said!r} has no reason"
+                        sentence = len(reason.split()) > 1 and reason.endswith((".", "!", "?"))
+                        assert sentence, f"{question[0]}: {reason!r} is no sentence"
+                    if isinstance(said, No):
+                        assert said.kind, f"{question[0]}: {said!r} has no kind"
+                    if isinstance(said, Wait):
+                        assert said.until > case.view.now, f"{question[0]}: {said!r} is over already"
+
+        self._for_all(check)
+
+    # ------------------------------------------------------------------------------------------------- asking
+    def _bound(self) -> Policy:
+        return bind(self.name, self.policy)
+
+    def _for_all(self, check: Callable[[Case], None]) -> None:
+        policy = self._bound()
+        known = {f"{self.name}.{key}": value for key, value in policy.parameters.items()}
+
+        # not shrunk: with a hook that hangs, or answers as it likes, that would take minutes
+        @settings(
+            max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
+        )
+        @given(cases(policy.hints, {**known, **self.parameters}))
+        def run(case: Case) -> None:
+            check(case)
+
+        run()
+
+    def _questions(self, case: Case) -> list[Asked]:
+        asked: list[Asked] = [("admit", (case.launch, case.view)), ("lease", (case.launch, case.view))]
+        for target in case.view.targets.values():
+            if unfit(case.cls, None, target) is None:
+                asked += [("feasible", (case.cls, target)), ("score", (case.cls, target))]
+        hooks = self._bound().hooks
+        return [one for one in asked if one[0] in hooks]
+
+    @contextmanager
+    def _asking(self) -> Iterator[Callable[[Asked], Any]]:
+        """On the budget of a live cloud, so that a hook that hangs is a failure and not a test without end."""
+        watch, hooks = Watched(), self._bound().hooks
+
+        def ask(question: Asked) -> Any:
+            hook, arguments = question
+
+            def job(calls: Calls) -> Any:
+                return calls.call(self.name, hook, hooks[hook], *arguments)
+
+            return watch.run(job)
+
+        try:
+            yield ask
+        finally:
+            watch.close()
+
+
+# ---------------------------------------------------------------------------------------------------- drawing
+def sizes(cores: int) -> draw.SearchStrategy[Size]:
+    return draw.builds(
+        Size, draw.integers(1, cores), draw.integers(1, cores * 2048), draw.integers(1, cores * 20)
+    )
+
+
+@draw.composite
+def targets(pick: draw.DrawFn, id: str) -> Target:
+    offer = pick(sizes(64))
+    claimed = Size(*(pick(draw.integers(0, part)) for part in offer.parts()))
+    return Target(
+        id,
+        id.partition("/")[0],
+        "x86_64",
+        offer,
+        claimed,
+        usable=True,
+        last_used=pick(draw.integers(0, 10**10)),
+        machines=pick(draw.integers(0, claimed.cores)),
+        attributes=pick(draw.dictionaries(draw.sampled_from(("rack", "gpu")), draw.sampled_from(WORDS))),
+        version=pick(draw.integers(1, 9)),
+    )
+
+
+@draw.composite
+def cases(pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, Any]) -> Case:
+    size, count = pick(sizes(4)), pick(draw.integers(1, 5))
+    ids = [f"{zone}/host-{n}" for zone in ("east", "west") for n in (1, 2)][: pick(draw.integers(1, 4))]
+    said = pick(draw.dictionaries(draw.sampled_from((*hints, "unknown")), draw.sampled_from(WORDS)))
+    start = pick(draw.none() | draw.integers(START, START + 1000 * HOUR))
+    launch = Launch(
+        account_id=pick(draw.sampled_from(("100000000001", "100000000002"))),
+        user_id=pick(draw.sampled_from(("ann", "bob"))),
+        vm_type="m1.small",
+        size=size,
+        architecture="x86_64",
+        min_count=1,
+        max_count=count,
+        zone=pick(draw.sampled_from((None, "east"))),
+        service_class=pick(draw.sampled_from(("regular", "best_effort"))),
+        priority=pick(draw.integers(-5, 5)),
+        hints=said,
+        start=start,
+        max_duration=pick(draw.none() | draw.integers(SECOND, 1000 * HOUR)),
+        bid=pick(draw.none() | draw.floats(0, 100)),
+    )
+    seen = tuple(sorted((key, value) for key, value in said.items() if key in hints))
+    view = PolicyView(
+        now=pick(draw.integers(START, START + 1000 * HOUR)),
+        targets={id: pick(targets(id)) for id in ids},
+        parameters=dict(parameters),
+        seed=pick(draw.integers(0, 2**32)),
+    )
+    if pick(draw.booleans()):  # else most nodes are too full to be asked about
+        view = replace(view, targets={id: replace(t, claimed=Size()) for id, t in view.targets.items()})
+    return Case(
+        launch, LaunchClass("m1.small", size, "x86_64", launch.zone, launch.service_class, seen), view
+    )
