@@ -75,7 +75,7 @@ class Cloud:
 
 def free_base_port() -> int:
     for _ in range(100):
-        base = random.randrange(40000, 60000)
+        base = random.randrange(12000, 30000)  # below those that outgoing connections are given
         held = [socket.socket() for _ in OFFSETS]
         try:
             for offset, one in zip(OFFSETS, held, strict=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import random
 import socket
 import stat
 import subprocess
@@ -372,19 +374,22 @@ def test_real_guests_run_inside_a_host_of_their_own() -> None:
     assert argv[argv.index("--") + 1 :][:3] == [sys.executable, "-m", "euca_rpc.cli.main"]
 
 
+def neighbours(count: int) -> int:
+    """The first of so many free ports, below those that outgoing connections are given."""
+    while True:
+        base = random.randrange(12_000, 30_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in range(base, base + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return base
+
+
 def test_up_looks_at_its_ports_before_it_makes_anything(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = run(
-            "up",
-            "--home",
-            str(tmp_path / "new"),
-            "--port",
-            str(port - 3),
-            "--hypervisor",
-            "simulated",
-            code=1,
-        )
+    base = neighbours(60)
+    port = base + 3
+    with socket.create_server(("127.0.0.1", port)):
+        options = ("--home", str(tmp_path / "new"), "--port", str(base), "--hypervisor", "simulated")
+        done = run("up", *options, code=1)
     assert f"Port {port} of 127.0.0.1 cannot be had" in done.stderr
     assert "--port" in done.stderr
     assert not (tmp_path / "new" / "ca").exists()

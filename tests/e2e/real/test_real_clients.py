@@ -108,7 +108,8 @@ def describe_and_ssh(it: Story) -> None:
     assert shown == adapters.Shown("running", shown.address, shown.private, it.name, it.zone, "m1.small")
     it.guest = real_cloud.Guest(it.id, shown.address, shown.private, it.key, it.zone)
     it.guest.up()
-    assert it.guest.run("uname -s; hostname") == f"Linux\n{host_name(shown)}"
+    said = eventually("it says who it is", lambda: it.guest.run("uname -s; hostname"), 60.0)
+    assert said == f"Linux\n{host_name(shown)}"
 
 
 def console(it: Story) -> None:
@@ -243,11 +244,11 @@ def told(real: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, Future
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_story_of_twelve_steps_with(told: dict[str, Future[None]], name: str) -> None:
-    told[name].result(timeout=280)
+    told[name].result(timeout=600)
 
 
 @pytest.mark.parametrize("name", [DISK])
 def test_what_ssh_wrote_survives_stop_and_start_and_is_in_an_image_of_the_machine(
     told: dict[str, Future[None]], name: str
 ) -> None:
-    told[name].result(timeout=280)
+    told[name].result(timeout=600)
