@@ -52,6 +52,7 @@ WARN, END, NOTHING = [leases.Warn((ID,))], [leases.End((ID,))], []
     [
         (row(NOW + 3 * HOUR), RUNNING, NOTHING, NOW + 2 * HOUR),
         (row(NOW + 90 * MINUTE), RUNNING, NOTHING, NOW + 30 * MINUTE),
+        (row(NOW + 90 * MINUTE, ahead=None), RUNNING, NOTHING, NOW + HOUR),  # its hour, then itself
         (row(NOW + HOUR), RUNNING, WARN, NOW + HOUR),
         (row(NOW + 1), RUNNING, WARN, NOW + 1),
         (row(NOW + 30 * MINUTE, warned=True), RUNNING, NOTHING, NOW + 30 * MINUTE),
@@ -115,6 +116,7 @@ def test_what_is_not_due_any_more_is_left():
     """It was extended between the decision and the verb."""
     extended = view(row(NOW + 9 * HOUR), RUNNING)
     assert leases.end(extended, NOW, [ID]) == Outcome()
+    assert leases.end(view(row(NOW + HOUR), RUNNING), NOW, [ID]) == Outcome()  # a warning is due, not the end
     assert leases.warn(extended, NOW, [ID], lambda *told: pytest.fail("a mail")) == Outcome()
 
 

@@ -53,8 +53,11 @@ class Town:
         self.callers = []
         for host in ("h1", "h2"):
             bench.add_node(host=host, cores=6, memory=8192)
-        for name in ("ann", "bob"):
-            user = bench.cloud.journal.do(accounts.add_user(bench.caller, bench.cloud.ids, name))
+        account = None
+        for name in ("ann", "ben", "bob"):  # ann and ben share an account
+            made = accounts.add_user(bench.caller, bench.cloud.ids, name, account_id=account)
+            user = bench.cloud.journal.do(made)
+            account = user.account_id if name == "ann" else None
             self.callers.append(accounts.caller_for(user, "test", "req"))
 
     def turn(self):
@@ -119,7 +122,7 @@ def test_totals_are_those_of_a_replay_of_the_event_table(bench, seed, reopen):
         assert {user: sums for user, sums in found.items() if any(sums)} == expected
         if (since, until) == (began, now):
             whole = lines
-            assert len(expected) == 2, "little was used: the test tests little"
+            assert len(expected) == 3, "little was used: the test tests little"
     again = reopen(bench)
     assert again.cloud.core.history.ledger(again.caller, began, now) == whole
     again.cloud.store.close()
@@ -136,20 +139,25 @@ def test_a_user_sees_the_own_account_and_the_command_hours(bench):
     bench.report(host="h1", machines=ids)
     bench.clock.advance(90 * MINUTE)
     now = bench.clock.now()
-    assert [one.user for one in bench.cloud.core.history.ledger(ann, began - HOUR, now)] == ["ann"]
+    mine = bench.cloud.core.history.ledger(ann, began - HOUR, now)
+    assert [one.user for one in mine] == ["ann", "ben"]
     outsider = Caller("u-x", "x", "9" * 12, False)
     assert bench.cloud.core.history.ledger(outsider, began - HOUR, now) == []
     context = admin.Context(bench.cloud, None, None)
     told = admin.call(context, bench.caller, "ledger", {"until": now + 1000 * HOUR})
     assert told["until"] == iso(now)
-    assert [(row["user"], row["instance_hours"]) for row in told["rows"]] == [("ann", 1.5), ("bob", 1.5)]
+    assert [(row["user"], row["instance_hours"]) for row in told["rows"]] == [
+        ("ann", 1.5),
+        ("ben", 1.5),
+        ("bob", 1.5),
+    ]
     size = next(iter(bench.view.instances.values())).size
     row = told["rows"][0]
     assert (row["core_hours"], row["memory_gb_hours"], row["disk_gb_hours"]) == (
         1.5 * size.cores, 1.5 * size.memory_mb / 1024, 1.5 * size.disk_gb
     )  # fmt: skip
     half = admin.call(context, bench.caller, "ledger", {"since": began + HOUR, "until": began + 90 * MINUTE})
-    assert [row["instance_hours"] for row in half["rows"]] == [0.5, 0.5]
+    assert [row["instance_hours"] for row in half["rows"]] == [0.5] * 3
     with pytest.raises(EucaError, match="end after it begins"):
         admin.call(context, bench.caller, "ledger", {"since": now + HOUR})
 
