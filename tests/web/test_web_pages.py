@@ -311,10 +311,10 @@ def test_usage_is_charted_and_a_csv_cannot_be_a_formula(make_scene: Any) -> None
     scene.launch("ann")
     scene.settle(600)
     assert "<rect" in scene.browser("ann").get("/usage").text
-    sheet = scene.browser("admin").get("/admin/usage.csv?kind=user&days=7")
-    assert sheet.header("Content-Disposition") == 'attachment; filename="usage-by-user.csv"'
+    sheet = scene.browser("admin").get("/admin/usage.csv?days=7")
+    assert sheet.header("Content-Disposition") == 'attachment; filename="usage.csv"'
     lines = sheet.text.splitlines()
-    assert lines[0].startswith("user,name,")
+    assert lines[0].startswith("account,account_name,user,user_name,")
     assert any(",ann," in line for line in lines[1:])
     for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"):
         assert cell(text) == f"'{text}"

@@ -6,13 +6,12 @@ import csv
 import io
 
 from euca_rpc.clock import iso
-from euca_rpc.shown import UsageTotal
 
 from ..asked import Asked, Download, Page
 from .home import SPANS, chart, span
 
 KINDS = (("user", "users"), ("account", "accounts"))
-MOST_ROWS = 20_000  # of a CSV
+HOURS = ("instance_hours", "core_hours", "memory_gib_hours", "disk_gib_hours")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -34,24 +33,19 @@ def usage(asked: Asked) -> Page:
 
 
 def usage_csv(asked: Asked) -> Download:
-    days, kind = _wanted(asked)
+    """One line for each user and account that used anything."""
+    days, _ = _wanted(asked)
     since, until = span(asked, days)
-    rows: list[UsageTotal] = []
-    after = ""
-    while len(rows) < MOST_ROWS:
-        page = asked.core.history.usage_by(asked.caller, kind, since, until, after=after, limit=200)
-        rows += page.rows
-        after = page.next
-        if not after:
-            break
     text = io.StringIO()
     sheet = csv.writer(text)
-    sheet.writerow([kind, "name", "since", "until", "instance_hours", "core_hours", "memory_gib_hours"])
-    for row in rows:
-        hours = (row.instance_seconds / 3600, row.core_seconds / 3600, row.memory_mb_seconds / 3600 / 1024)
-        numbers = [f"{number:.3f}" for number in hours]
-        sheet.writerow([cell(row.id), cell(row.name), iso(since), iso(until), *numbers])
-    return Download(f"usage-by-{kind}.csv", "text/csv; charset=utf-8", text.getvalue().encode())
+    sheet.writerow(["account", "account_name", "user", "user_name", "since", "until", *HOURS])
+    for line in asked.core.history.ledger(asked.caller, since, until):
+        gigabytes = line.memory_mb_seconds / 1024
+        used = (line.instance_seconds, line.core_seconds, gigabytes, line.disk_gb_seconds)
+        names = (line.account_id, line.account, line.user_id, line.user)
+        hours = [f"{seconds / 3600:.3f}" for seconds in used]
+        sheet.writerow([*map(cell, names), iso(since), iso(until), *hours])
+    return Download("usage.csv", "text/csv; charset=utf-8", text.getvalue().encode())
 
 
 def cell(text: str) -> str:
