@@ -49,7 +49,7 @@ COLUMNS = {
         "public",
         "reason",
     ),
-    "policies": ("name", "cloud", "zones", "state", "failures", "last_failure"),
+    "policies": ("name", "cloud", "zones", "state", "failures", "last_failure", "hooks"),
     "types": ("name", "cores", "memory_mb", "disk_gb"),
     "events": ("at", "kind", "subject", "actor", "facts"),
 }

@@ -147,6 +147,8 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping) and value.keys() == {"name", "free", "total"}:
         return f"{value['name']} {value['free']}/{value['total']}"
+    if isinstance(value, Mapping) and value.keys() == {"calls", "failures", "seconds"}:
+        return f"{value['calls']} calls, {value['failures']} failed, {value['seconds']:.3f} s;"
     if isinstance(value, Mapping):
         return " ".join(f"{key}={cell(one)}" for key, one in value.items()) or "-"
     if isinstance(value, list | tuple):

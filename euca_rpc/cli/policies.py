@@ -17,7 +17,7 @@ from euca_rpc.cli.remote import ask
     "policy",
     cls=Group,
     help="Put a placement policy in force; tell policies their parameters; call one again that was tripped.",
-    examples="euca policies\neuca policy set least_full\neuca policy set round_robin --zone east",
+    examples="euca policies\neuca policy use least_full\neuca policy use round_robin --zone east",
 )
 def policy() -> None:
     pass
@@ -36,14 +36,15 @@ def new(one: Invocation, name: str, directory: Path | None) -> None:
         one.output.say("\n".join(str(file) for file in written))
 
 
-@policy.command("set", examples="euca policy set least_full\neuca policy set round_robin --zone east")
+@policy.command("use", examples="euca policy use least_full\neuca policy use round_robin --zone east")
 @click.argument("name")
 @click.option("--zone", help="For this zone alone; without it, for the cloud.")
 @invocation
-def set_(one: Invocation, name: str, zone: str | None) -> None:
+def use(one: Invocation, name: str, zone: str | None) -> None:
     """Put the policy NAME in force: the next launch goes by it, what runs stays where it is.
 
-    A zone with a policy of its own keeps that. `euca policies` tells which there are.
+    First it is tried on every VM type and node: if it fails there, what is in force stays so. One that was installed while
+    the cloud runs is loaded. A zone with a policy of its own keeps that. `euca policies` tells which there are.
     """
     one.output.facts(ask(one.config(), "policy_set", {"policy": name, "zone": zone}))
 
@@ -54,7 +55,7 @@ def set_(one: Invocation, name: str, zone: str | None) -> None:
 )
 @invocation
 def unset(one: Invocation, zone: str | None) -> None:
-    """Take back what `euca policy set` said."""
+    """Take back what `euca policy use` said."""
     one.output.facts(ask(one.config(), "policy_set", {"zone": zone}))
 
 
@@ -64,6 +65,15 @@ def unset(one: Invocation, zone: str | None) -> None:
 def reset(one: Invocation, name: str) -> None:
     """Call the policy NAME again, which was tripped after failures."""
     one.output.facts(ask(one.config(), "policy_reset", {"policy": name}))
+
+
+@policy.command("trace", examples="euca policy trace least_full on\neuca policy trace least_full off")
+@click.argument("name")
+@click.argument("switch", type=click.Choice(["on", "off"]))
+@invocation
+def trace(one: Invocation, name: str, switch: str) -> None:
+    """Write into the log of the cloud controller what each hook of NAME is asked and says, until it is switched off."""
+    one.output.facts(ask(one.config(), "policy_trace", {"policy": name, "on": switch == "on"}))
 
 
 @policy.command("parameters", examples="euca policy parameters\neuca policy parameters --json | jq .")

@@ -24,6 +24,7 @@ from euca_rpc.cloud import (
     nodes,
     operations,
     policies,
+    switching,
     totals,
 )
 from euca_rpc.cloud import zones as zones_
@@ -370,8 +371,7 @@ def policy_set(
     c: Context, caller: Caller, policy: str | None = None, zone: str | None = None
 ) -> dict[str, Any]:
     """For ``zone`` or the cloud; without ``policy`` back to the cloud's, or to that of the settings file."""
-    loaded = [row["policy"] for row in c.policies.status()]
-    c.cloud.journal.do(policies.choose(caller, loaded, policy, zone))
+    switching.use(c.cloud.journal, c.policies, c.cloud.clock, caller, policy, zone)
     view = c.cloud.journal.view
     cloud = policies.of_cloud(view.settings) or c.policies.cloud_policy
     chosen = policies.of_zones(view.zones, view.settings)
@@ -389,6 +389,12 @@ def policy_totals(c: Context, caller: Caller) -> Rows:
     """The counters of all policies, as they are now."""
     now = totals.Totals(c.cloud.journal.view.counters, c.cloud.clock.now())
     return [{"name": name, "amount": now[name]} for name in sorted(now)]
+
+
+def policy_trace(c: Context, caller: Caller, policy: str, on: bool) -> dict[str, Any]:
+    """Tell in the log of the cloud controller what the policy is asked and says, until that process ends."""
+    c.policies.trace(policy, on)
+    return {"policy": policy, "traced": on}
 
 
 def policy_parameters(c: Context, caller: Caller) -> Rows:
@@ -552,6 +558,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "policies": policy_list,
     "policy_set": policy_set,
     "policy_reset": policy_reset,
+    "policy_trace": policy_trace,
     "policy_totals": policy_totals,
     "policy_parameters": policy_parameters,
     "policy_parameter": policy_parameter,

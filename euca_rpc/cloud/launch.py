@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
+from immutables import Map
+
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import leases, lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
@@ -68,7 +70,7 @@ class Plan:
             max_count=r.max_count,
             zone=r.zone,
             service_class=r.service_class,
-            hints=dict(r.hints),
+            hints=Map(dict(r.hints)),  # every policy is given the same one
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from immutables import Map
 
-from euca_rpc.clock import Clock
+from euca_rpc.clock import Clock, Micros
 from euca_rpc.cloud.policies import PARAMETER, of_zones
 from euca_rpc.cloud.totals import Totals
 from euca_rpc.cloud.view import View
@@ -43,14 +43,18 @@ class EnginePlacer:
         return self._engine.lease(wanted, self._shown(view))
 
     def _shown(self, view: View) -> PolicyView:
-        now = self._clock.now()
-        return PolicyView(
-            now=now,
-            targets=view.targets,
-            totals=Totals(view.counters, now) if view.counters else {},
-            parameters=_parameters(view.settings),
-            seed=view.number,
-        )
+        return shown(view, self._clock.now())
+
+
+def shown(view: View, now: Micros) -> PolicyView:
+    """What policies see of the cloud.  Nothing in it can be changed: they share it with each other and the next launch."""
+    return PolicyView(
+        now=now,
+        targets=view.targets,
+        totals=Totals(view.counters, now) if view.counters else Map(),
+        parameters=_parameters(view.settings),
+        seed=view.number,
+    )
 
 
 _of_zones = lru_cache(maxsize=4)(of_zones)
@@ -59,8 +63,9 @@ _of_zones = lru_cache(maxsize=4)(of_zones)
 @lru_cache(maxsize=4)
 def _parameters(settings: Map[str, Setting]) -> Mapping[str, Any]:
     """Settings named ``policy.…`` are the parameters that policies see."""
-    return {
+    said = {
         key.removeprefix(PARAMETER): json.loads(row.value)
         for key, row in settings.items()
         if key.startswith(PARAMETER)
     }
+    return Map({name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})

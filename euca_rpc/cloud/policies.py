@@ -5,15 +5,14 @@
 Parameters of policies are settings named `policy.NAME.PARAMETER`.  A policy that declares which it has (PARAMETERS) is
 never given another, nor a value of another kind than the usual one's.
 
-Changed while the cloud runs, each change an event; the next launch goes by it.  Only loaded policies can be put in
-force: which those are is the business of [cloud] policies, read when the cloud controller starts.
+Changed while the cloud runs, each change an event; the next launch goes by it (`switching` says how).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from euca_rpc.clock import Micros
 from euca_rpc.cloud.changes import Outcome, Put, Remove, event
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
+from euca_rpc.policy.loader import Policy
 from euca_rpc.types import Caller, Setting, Zone
 
 KEY = "cloud.policy"
@@ -43,6 +43,14 @@ class Policies(Protocol):
 
     def reset(self, policy: str) -> None: ...
 
+    def trace(self, policy: str, on: bool) -> None: ...
+
+    def policy(self, name: str) -> Policy | None: ...
+
+    def add(self, policy: Policy) -> None: ...
+
+    def keep(self, names: Iterable[str]) -> None: ...
+
 
 class NoPolicies:
     """Where placement is not the engine's."""
@@ -57,6 +65,18 @@ class NoPolicies:
 
     def reset(self, policy: str) -> None:
         raise EucaError("parameter_invalid", f"No policy {policy!r} is loaded; there are none.")
+
+    def trace(self, policy: str, on: bool) -> None:
+        self.reset(policy)
+
+    def policy(self, name: str) -> Policy | None:
+        return None
+
+    def add(self, policy: Policy) -> None:
+        return
+
+    def keep(self, names: Iterable[str]) -> None:
+        return
 
 
 def of_cloud(settings: Map[str, Setting]) -> str | None:
@@ -81,8 +101,7 @@ def choose(
         if policy is not None and policy not in loaded:
             raise EucaError(
                 "parameter_invalid",
-                f"No policy {policy!r} is loaded; there are {', '.join(sorted(loaded)) or 'none'}. Others are loaded by "
-                "[cloud] policies, when the cloud controller starts.",
+                f"No policy {policy!r} is loaded; there are {', '.join(sorted(loaded)) or 'none'}.",
             )
         if zone is not None and zone not in view.zones:
             known = ", ".join(sorted(view.zones)) or "none"

@@ -36,6 +36,7 @@ from euca_rpc.cloud.sessions import Lives
 from euca_rpc.cloud.signup import Terms
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.switching import recall
 from euca_rpc.config import CLOUD as PORT
 from euca_rpc.config import EC2, ENROL, Config
 from euca_rpc.daemons.frame import CRASHED, Frame, leave
@@ -64,6 +65,7 @@ def main(config: Config) -> None:
     start_writer(journal)
     seal = Seal.load(config.seal_key)
     engine = Engine(load(config.cloud.policies), cloud_policy=config.cloud.policy, clock=frame.clock)
+    recall(engine, journal.view)
     tokens = Tokens(config.ca)
     where = (config.advertised, config.port(ENROL))
     trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)

@@ -77,10 +77,10 @@ class Engine:
         on_trip: OnTrip = lambda policy, trouble: None,
         isolation: Isolation | None = None,
     ) -> None:
-        self._policies = {name: bind(name, plugin) for name, plugin in policies.items()}
-        self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
-        self._lessors = [p for p in self._policies.values() if p.broken or "lease" in p.hooks]
-        self._health = {name: Health(name, p.broken, trip_after) for name, p in self._policies.items()}
+        self._policies: dict[str, Policy] = {}
+        self._health: dict[str, Health] = {}
+        self._guests: set[str] = set()  # that were added later
+        self._trip_after = trip_after
         self._cloud_policy = cloud_policy
         self._clock = clock
         self._on_trip = on_trip
@@ -89,6 +89,35 @@ class Engine:
         self._trips: list[tuple[str, str]] = []  # to be told once the lock is free
         self._notes = Notes()
         self._rankings = Rankings()
+        for name, plugin in policies.items():
+            self._enrol(bind(name, plugin))
+
+    # ------------------------------------------------------------------------------------------------ loaded
+    def add(self, policy: Policy) -> None:
+        """Load one more: from the next launch on it is asked as the others are."""
+        with self._lock:
+            self._enrol(policy)
+            self._guests.add(policy.name)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Of those that were added, these alone; what the engine began with stays."""
+        with self._lock:
+            for name in self._guests - set(names):
+                del self._policies[name], self._health[name]
+                self._guests.remove(name)
+            self._enrol()
+
+    def _enrol(self, *more: Policy) -> None:
+        for policy in more:
+            self._policies[policy.name] = policy
+            self._health[policy.name] = Health(policy.name, policy.broken, self._trip_after)
+        self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
+        self._lessors = [p for p in self._policies.values() if p.broken or "lease" in p.hooks]
+        self._rankings = Rankings()  # another one may have had the name
+
+    def policy(self, name: str) -> Policy | None:
+        """None: it is not loaded."""
+        return self._policies.get(name)
 
     # ------------------------------------------------------------------------------------------------ asked
     def admit(self, launch: Launch, view: PolicyView) -> None:

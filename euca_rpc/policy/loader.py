@@ -11,6 +11,7 @@ as `Broken`: it harms no other policy, and because nobody knows what it would ha
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -52,13 +53,19 @@ class Policy:
     broken: str = ""  # why it cannot be called at all
 
 
+def offered() -> frozenset[str]:
+    """Every policy that an installed package offers."""
+    return frozenset(point.name for point in entry_points(group=GROUP))
+
+
 def load(names: Iterable[str]) -> dict[str, Any]:
-    offered = {point.name: point for point in entry_points(group=GROUP)}
+    importlib.invalidate_caches()  # what was installed a moment ago
+    points = {point.name: point for point in entry_points(group=GROUP)}
     plugins: dict[str, Any] = {}
     for name in dict.fromkeys(names):
-        point = offered.get(name)
+        point = points.get(name)
         if point is None:
-            raise EucaError("config_invalid", _unknown(name, offered), facts={"policy": name})
+            raise EucaError("config_invalid", _unknown(name, points), facts={"policy": name})
         try:
             plugins[name] = point.load()
         except Exception as failure:
@@ -68,6 +75,8 @@ def load(names: Iterable[str]) -> dict[str, Any]:
 
 
 def bind(name: str, plugin: Any) -> Policy:
+    if isinstance(plugin, Policy):
+        return plugin
     if isinstance(plugin, Broken):
         return Policy(name, broken=plugin.reason)
     manager = pluggy.PluginManager(POLICY_PROJECT)
@@ -103,10 +112,10 @@ def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:
     return given_all
 
 
-def _unknown(name: str, offered: Iterable[str]) -> str:
-    names = sorted(offered)
+def _unknown(name: str, there: Iterable[str]) -> str:
+    names = sorted(there)
     near = difflib.get_close_matches(name, names, n=1)
     return (
-        f"The settings name the policy {name!r}, which no installed package offers under {GROUP}; there are"
+        f"The policy wanted is {name!r}, which no installed package offers under {GROUP}; there are"
         f" {', '.join(names) or 'none'}." + (f" Did you mean {near[0]!r}?" if near else "")
     )

@@ -51,7 +51,7 @@ def test_a_site_puts_its_own_policy_in_force_in_one_zone(
     monkeypatch.setenv("PYTHONPATH", path)
     cloud = new_cloud(zones=2, nodes=3, settings=SETTINGS)
     cloud.start()
-    assert cloud.euca("policy", "set", "highest", "--zone", "zone-b") == {
+    assert cloud.euca("policy", "use", "highest", "--zone", "zone-b") == {
         "zone": "zone-b",
         "policy": "highest",
     }
