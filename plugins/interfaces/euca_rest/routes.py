@@ -216,7 +216,7 @@ ROUTES: tuple[Route, ...] = (
             b.Instance,
         ),
         status=202,
-        refusals=(*_NO_INSTANCE, "state_conflict", "capacity_exhausted", "quota_exceeded"),
+        refusals=(*_NO_INSTANCE, "state_conflict", "capacity_exhausted", "quota_exceeded", "policy_failed"),
     ),
     Route(
         *("PUT", "/v1/instances/{id}/lease", "extendLease", "Let it run longer.", do.extend, b.Instance),
