@@ -127,7 +127,7 @@ class RealCloud(cloud_process.CloudProcess):  # type: ignore[misc]
         # libvirt's socket has a long name below the home; pytest's own directories are too long for it
         self.before = outside()
         port = port or cloud_process.free_ports()
-        self.mail_port = port + 9  # nobody listens there but a test that wants to read mails: until then they wait
+        self.mail_port = port + 9  # a test that wants to read mails listens there; until then they wait
         super().__init__(
             Path(tempfile.mkdtemp(prefix="euca-real-")),
             zones=zones,
