@@ -1,6 +1,7 @@
 """What authors of policies test with: nodes, and a little cloud that places machines under one policy and keeps them.
 
-    pytest_plugins = ["euca_rpc.testing.policies"]       # in a test module or a conftest.py
+    [tool.pytest.ini_options]
+    addopts = "-p euca_rpc.testing.policies"
 
     def test_it_fills_the_first_node(little_cloud):
         cloud = little_cloud(my_policy, node("z/a"), node("z/b"))

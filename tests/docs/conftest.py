@@ -20,6 +20,7 @@ GUIDES = (
     "docs/users-guide.md",
     "docs/administrators-guide.md",
     "docs/simulate.md",
+    "docs/writing-a-policy.md",
 )
 _FENCE = re.compile(r"^ *```([^\n`]*)\n(.*?)^ *```\s*$", re.MULTILINE | re.DOTALL)
 
