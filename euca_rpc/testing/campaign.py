@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from euca_rpc.clock import MINUTE, SECOND
+from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.testing import checks
 from euca_rpc.testing.captures import Photographer
@@ -38,10 +38,13 @@ class Campaign:
         minutes: float = 13,
         faults_every: float = 25,
         captures: bool = False,
+        lease: Micros = 0,
     ) -> None:
         self.random = r = Random(f"campaign/{seed}")  # noqa: S311  repeatable on purpose
         self.seed = seed
-        shape = Shape(r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES), r.choice((3, 6, 9)))
+        shape = Shape(
+            r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES), r.choice((3, 6, 9)), lease=lease
+        )
         self.world = World(root, seed, shape)
         self.photographer: Photographer | None = None
         self._captures = captures

@@ -109,6 +109,16 @@ def usage_adds_up(history: History, store: Store, *, quiet: bool = False) -> Non
 
 
 def disks_are_there(history: History, homes: dict[str, Path], wiped: set[str]) -> None:
+def leases_end(history: History, view: View, now: Micros) -> None:
+    """A machine that should run has the time that its lease gives it, and no more."""
+    for lease in view.leases.values():
+        row = view.instances.get(lease.id)
+        if row is not None and row.intent is Intent.RUNNING and lease.until + 30 * SECOND < now:
+            raise history.broken(
+                f"the lease of {row.id} ended at {lease.until}, and it is wanted to run", row.id
+            )
+
+
     """A disk goes only because of a recorded terminate, and a fenced host's is set aside."""
     for id_, versions in history.ledger.items():
         row = versions[-1][1]

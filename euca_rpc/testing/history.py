@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from euca_rpc.clock import HOUR, Micros, iso
-from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud import leases, lifecycle
 from euca_rpc.cloud.view import View
 from euca_rpc.types import End, Instance, Intent, LaunchRequest, Seen, Size
 
@@ -334,6 +334,9 @@ class History:
             )
         elif code == FENCED:
             cause = new.node in self.fenced
+        elif code == leases.ENDED:
+            lease = before.leases.get(new.id)
+            cause = lease is not None and lease.until <= self._now()
         else:
             silent = _silent(self.view, new)
             late = old.deadline is not None and old.deadline <= self._now() and not silent

@@ -13,6 +13,7 @@ the while passes about 1,500 simulated seconds in a real one (`World.speed`).
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from euca_rpc.cloud.controller import CloudController, Settings, open_view
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import AddressPool
 from euca_rpc.cloud.placement import EnginePlacer
+from euca_rpc.cloud.policies import PARAMETER
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
@@ -55,7 +57,7 @@ from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
 from euca_rpc.testing.timeline import Killed, Process, Storm, Timeline
-from euca_rpc.types import Caller, Image, Size, User
+from euca_rpc.types import Caller, Image, Setting, Size, User
 from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
 
 IMAGE = "emi-00000001"
@@ -74,6 +76,7 @@ class Shape:
     policy: str = "greedy"
     quota: int = 9  # instances per account: less than there is room for
     poll: int = reconcile.POLL
+    lease: Micros = 0  # 0: machines run as long as they are wanted
 
 
 class NoTrust:
@@ -195,6 +198,10 @@ class World:
         journal.do(lambda view, now: Outcome((Put(image),)))
         for name in ("ann", "bob"):
             journal.do(accounts.add_user(self.admin, ids, name))
+        if self.shape.lease:
+            hours = {"lease.hours": self.shape.lease / HOUR, "lease.warn_hours": self.shape.lease / HOUR / 2}
+            rows = tuple(Put(Setting(PARAMETER + name, json.dumps(value))) for name, value in hours.items())
+            journal.do(lambda view, now: Outcome(rows))
 
     def _place_node(self, zone: str, host: str, fresh: bool) -> None:
         name = node_id(zone, host)
@@ -232,7 +239,8 @@ class World:
         process = self._process(object_name(CLOUD))
         store = Store(self.root / "euca.db")
         journal = Journal(store, open_view(store, self.clock.now()), self.clock, crash=process.point)
-        engine = Engine(_policies(), cloud_policy=self.shape.policy, clock=self.clock, isolation=Inline())
+        plugins = {**_policies(), **load(["lease"])} if self.shape.lease else _policies()
+        engine = Engine(plugins, cloud_policy=self.shape.policy, clock=self.clock, isolation=Inline())
         self.cloud = CloudController(
             store,
             journal,
@@ -368,6 +376,7 @@ class World:
         checks.usage_adds_up(self.history, store)
         checks.disks_are_there(self.history, self.homes, self.wiped)
         checks.nodes_never_go_back(self.history, self.homes)
+        checks.leases_end(self.history, view, now)
         checks.nobody_is_pestered(self.history, self.network.sent)
         checks.everything_waits_for_something(self.history, view, now, 60 * SECOND)
 

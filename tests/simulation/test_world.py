@@ -11,10 +11,14 @@ from collections import Counter
 
 import pytest
 
+from euca_rpc.clock import MINUTE
+from euca_rpc.cloud import leases
 from euca_rpc.testing.campaign import Campaign
+from euca_rpc.testing.history import Broken
 
 SEEDS = range(20)
 CAPTURED = (101, 102, 104, 105)
+LEASED = (201, 202, 203, 204)
 MORE = range(1000, 1400)
 
 
@@ -43,6 +47,21 @@ def test_images_made_meanwhile_are_whole_or_failed_with_a_reason(memory):
     assert outcomes["available"] > 20
     assert outcomes["failed"] > 3
     assert outcomes["deregistered"] > 3
+
+
+def test_leases_end_on_time_whatever_happens(memory):
+    ended = 0
+    for seed in LEASED:
+        history = live(memory, seed, lease=3 * MINUTE, minutes=8).world.history
+        ended += sum(rows[-1][1].reason_code == leases.ENDED for rows in history.ledger.values())
+    print(f"{ended} leases ended")
+    assert ended > 20
+
+
+def test_a_lease_that_nobody_ends_is_noticed(memory, monkeypatch):
+    monkeypatch.setattr(leases, "decide", lambda view, now: ([], None))
+    with pytest.raises(Broken, match=r"the lease of .* ended"):
+        live(memory, LEASED[0], lease=3 * MINUTE, minutes=8)
 
 
 @pytest.mark.long
