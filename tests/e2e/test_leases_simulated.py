@@ -5,6 +5,8 @@ What a node did is read from the history of its simulated hypervisor.
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 LEASED = SETTINGS + '\n[cloud]\npolicies = ["greedy", "lease"]\npolicy = "greedy"\n'
 
 
-def test_leases_end_on_time_and_the_ledger_agrees_with_the_nodes(make_cloud: Any) -> None:
+def test_leases_end_on_time_and_the_ledger_agrees_with_the_nodes(make_cloud: Any, tmp_path: Path) -> None:
     cloud = make_cloud(zones=1, nodes=2, settings=LEASED)
     cloud.euca("policy", "parameter", "lease.hours", str(20 / 3600))
     cloud.euca("policy", "parameter", "lease.warn_hours", str(12 / 3600))
@@ -50,6 +52,10 @@ def test_leases_end_on_time_and_the_ledger_agrees_with_the_nodes(make_cloud: Any
     assert row["user"] == "ann"
     seconds = sum(end - start for start, end in lives(cloud).values()) / SECOND
     assert abs(row["instance_hours"] * 3600 - seconds) < 2 * 3  # two for each machine
+    cloud.euca("ledger", "--from", "2020-01-01", "--csv", str(tmp_path / "all.csv"))
+    with (tmp_path / "all.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["user"], line["instance_hours"]) == ("ann", f"{row['instance_hours']:.3f}")
 
 
 def lives(cloud: Any) -> dict[str, tuple[int, int]]:
