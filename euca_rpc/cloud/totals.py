@@ -121,13 +121,12 @@ class Accountant:
 
     def __init__(self, accounts: Accounts, events: EventTable, journal: Journal) -> None:
         self._accounts, self._events, self._journal = accounts, events, journal
-        self._names = accounts.accounts()
         self._again: dict[str, Micros] = {}  # policies that failed, and when they are asked again
 
     def step(self, now: Micros) -> Micros | None:
         """One batch for each policy.  The answer: when to come again, if not only for new events."""
         due: list[Micros] = []
-        for policy in self._names:
+        for policy in self._accounts.accounts():  # others may have come meanwhile
             held = self._again.get(policy, now)
             again = held if held > now else self._ask(policy, now)
             if again is not None:

@@ -241,7 +241,7 @@ class Engine:
     # ---------------------------------------------------------------------------------------------- account
     def _account(self, calls: Calls, name: str, events: Sequence[Event]) -> list[Sequence[Entry]]:
         answers: list[Sequence[Entry]] = []
-        if self._health[name].tripped:
+        if name not in self._policies or self._health[name].tripped:
             return answers
         hook = self._policies[name].hooks["account"]
         for event in events:

@@ -7,8 +7,9 @@
              no  → waits on
 
 A thread for each call would cost 93 µs a call; here a whole job (one placement: hundreds of calls) is handed over
-once, and noting `current` costs a fraction of a microsecond.  A thread cannot be killed, only left behind: when its
-hook returns after all, the job is not continued.  This isolates mistakes, not malice: a policy is trusted code.
+once, and noting `current` costs a fraction of a microsecond.  A thread cannot be killed, only left behind: an exception
+is put into it, which ends a loop at once, and a call that sleeps when that returns; the job is not continued.  This
+isolates mistakes, not malice: a policy is trusted code.
 
 This is the one place of `policy` that owns a thread and looks at real time.  Simulators use `Inline`: no thread, no
 watchdog, the same treatment of hooks that raise.
@@ -18,6 +19,7 @@ What went wrong is told with the place in the policy: the last line of its own f
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import os
 import sys
@@ -148,9 +150,10 @@ class Watched:
                 elif running is not suspect:
                     wait, suspect = _SECOND_LOOK, running
                 else:
-                    worker.abandoned = True
+                    place = worker.place()
+                    worker.abandon()
                     self._worker = None
-                    raise Hung(policy, hook, self._budget, worker.place())
+                    raise Hung(policy, hook, self._budget, place)
         if box.error is not None:
             raise box.error
         result: T = box.result
@@ -184,6 +187,13 @@ class _Worker:
         self._thread = threading.Thread(target=self._work, name="policies", daemon=True)
         self._thread.start()
 
+    def abandon(self) -> None:
+        """A loop without end would take every other turn of the interpreter for ever."""
+        self.abandoned = True
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(_Abandoned)
+        )
+
     def place(self) -> str:
         """In the policy, where its thread is now."""
         frame = sys._current_frames().get(self._thread.ident or 0)
@@ -195,6 +205,10 @@ class _Worker:
         return _place(reversed(inside))
 
     def _work(self) -> None:
+        with suppress(_Abandoned):
+            self._take_jobs()
+
+    def _take_jobs(self) -> None:
         while not self.abandoned:
             item = self.jobs.get()
             if item is None:
