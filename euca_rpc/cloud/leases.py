@@ -27,7 +27,7 @@ from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, event
 from euca_rpc.cloud.policies import PARAMETER
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
-from euca_rpc.policy.engine import LATEST
+from euca_rpc.policy.said import LATEST
 from euca_rpc.policy.values import Granted
 from euca_rpc.types import Caller, Event, Instance, InstanceLease, Intent, User, UserStatus
 

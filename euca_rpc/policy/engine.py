@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from euca_rpc.clock import SECOND, Clock, Micros, iso
+from euca_rpc.clock import Clock, iso
 from euca_rpc.errors import EucaError
 from euca_rpc.policy import refusal
 from euca_rpc.policy.health import LIMIT, Health
@@ -32,12 +32,12 @@ from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Wa
 from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.noting import Notes
 from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
+from euca_rpc.policy.said import are_entries, no_lease
 from euca_rpc.policy.values import (
     Entry,
     Granted,
     Launch,
     LaunchClass,
-    Lease,
     No,
     Placement,
     PolicyView,
@@ -53,10 +53,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
-
-LATEST: Micros = 250_000_000_000 * SECOND  # the year 9892: moments that can still be written as dates
-
-_LONGEST_KEY, _MOST = 200, 1e18  # of an entry to a durable counter
 
 OnTrip = Callable[[str, str], None]
 
@@ -231,7 +227,7 @@ class Engine:
                 raise refusal.failed(name, "lease", str(failure)) from failure
             if said is None:
                 continue
-            if trouble := _nonsense(said, view.now):
+            if trouble := no_lease(said, view.now):
                 trouble += place_of(policy.hooks["lease"])
                 self._failed(name, "lease", trouble)
                 raise refusal.failed(name, "lease", trouble)
@@ -250,7 +246,7 @@ class Engine:
             except Raised as failure:
                 self._failed(name, "account", f"{failure} (event {event.id})")
                 return answers
-            if said is not None and not _entries(said):
+            if said is not None and not are_entries(said):
                 self._failed(
                     name,
                     "account",
@@ -434,28 +430,3 @@ class Engine:
         return refusal.failed(
             name, "feasible", f"it is in force in zone {zone} but not loaded; there are {there}"
         )
-
-
-def _nonsense(said: object, now: Micros) -> str:
-    """Why it is no lease that can be given now; "" if it is one."""
-    if not isinstance(said, Lease):
-        return f"lease returned {said!r:.100}, not None or Lease"
-    if type(said.until) is not int or not now < said.until <= LATEST:
-        return f"lease ends at {said.until!r:.40}, which is no moment to come"
-    if said.warn is not None and (type(said.warn) is not int or said.warn >= said.until):
-        return f"lease warns at {said.warn!r:.40}, which is no moment before its end at {said.until}"
-    if said.then not in ("terminate", "stop"):
-        return f"lease ends with {said.then!r:.40}, not 'terminate' or 'stop'"
-    return ""
-
-
-def _entries(said: object) -> bool:
-    return isinstance(said, list | tuple) and all(
-        isinstance(one, Entry)
-        and type(one.key) is str
-        and 0 < len(one.key) <= _LONGEST_KEY
-        and type(one.amount) in (int, float)
-        and abs(one.amount) <= _MOST  # NaN is not
-        and (one.half_life is None or (type(one.half_life) is int and one.half_life > 0))
-        for one in said
-    )
