@@ -13,6 +13,7 @@ clock and makes nothing of it.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.ranking import unfit
 from euca_rpc.policy.trial import Still
 from euca_rpc.policy.values import Launch, LaunchClass, No, PolicyView, Target, Wait
-from euca_rpc.types import Size
+from euca_rpc.types import Event, Size
 
 EXAMPLES = 40  # cases for each test: a second or so for an ordinary policy
 WORDS = ("", "7", "east", "no", "µ")  # what users write into hints
@@ -46,6 +47,7 @@ class Case:
     launch: Launch
     cls: LaunchClass
     view: PolicyView
+    event: Event
 
 
 Asked = tuple[str, tuple[Any, ...]]  # a hook and its arguments
@@ -80,6 +82,8 @@ class PolicyContract:
                     engine.place(
                         case.launch, case.cls, shot, case.view, count_min=1, count_max=count, zone_policy={}
                     )
+                if "account" in self._bound().hooks:
+                    engine.account(self.name, [case.event])
                 (status,) = engine.status()
                 assert not status["failures"], status["last_failure"]
             finally:
@@ -152,6 +156,7 @@ class PolicyContract:
         for target in case.view.targets.values():
             if unfit(case.cls, None, target) is None:
                 asked += [("feasible", (case.cls, target)), ("score", (case.cls, target))]
+        asked.append(("account", (case.event,)))
         hooks = self._bound().hooks
         return [one for one in asked if one[0] in hooks]
 
@@ -230,6 +235,32 @@ def cases(pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, An
     )
     if pick(draw.booleans()):  # else most nodes are too full to be asked about
         view = replace(view, targets={id: replace(t, claimed=Size()) for id, t in view.targets.items()})
-    return Case(
-        launch, LaunchClass("m1.small", size, "x86_64", launch.zone, launch.service_class, seen), view
+    cls = LaunchClass("m1.small", size, "x86_64", launch.zone, launch.service_class, seen)
+    return Case(launch, cls, view, pick(events()))
+
+
+# kinds of the cloud's own, with facts as it writes them, and one that is not known yet: kinds are only ever added
+KINDS = {
+    "instance.launched": {"reservation": "r-00000001", "node": "east/host-1", "type": "m1.small", "cores": 1},
+    "instance.seen": {"generation": 1, "seen": "running", "reason": ""},
+    "instance.terminate": {},
+    "policy.chosen": {"policy": "mine"},
+    "comet.passed": {"tail": [1, 2.5, None]},
+}
+
+
+@draw.composite
+def events(pick: draw.DrawFn) -> Event:
+    kind = pick(draw.sampled_from(sorted(KINDS)))
+    facts = pick(draw.sampled_from(({}, KINDS[kind])))
+    return Event(
+        at=pick(draw.integers(START, START + 1000 * HOUR)),
+        actor=pick(draw.sampled_from(("ann", "cloud", "east/host-1"))),
+        origin=pick(draw.sampled_from(("ec2", "cli", ""))),
+        request_id="req-1",
+        kind=kind,
+        subject=pick(draw.sampled_from(("i-00000001", "i-00000002"))),
+        account_id=pick(draw.sampled_from(("100000000001", ""))),
+        facts=json.dumps(facts),
+        id=pick(draw.integers(1, 10**6)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import time
 from importlib.metadata import entry_points
@@ -74,6 +75,8 @@ BREAKS = {
     "NaN": (TOTAL, plugin("score", lambda target: math.nan), "score returned nan, not a number from 0 to 1"),
     "too much": (TOTAL, plugin("score", lambda target: 1.0 + target.machines), "score returned"),
     "nonsense": (TOTAL, plugin("feasible", lambda target: False), "feasible returned False, not None or No"),
+    "entries": (TOTAL, plugin("account", lambda event: [event.at]), "account returned"),
+    "facts": (TOTAL, plugin("account", lambda event: json.loads(event.facts)["node"]), "account raised KeyError"),
     "hangs": (TOTAL, plugin("score", hangs), "score did not return within 1 s"),
     "changes a node": (TOTAL, plugin("score", changes_node), "score raised FrozenInstanceError"),
     "counts": (PURE, plugin("score", counts), r"score said 0\.\d+, and then 0\.\d+, of"),
