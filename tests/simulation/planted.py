@@ -84,8 +84,8 @@ def token_not_remembered(patch):
     """A ClientToken is looked up and never written."""
     real = launch.commit_launch
 
-    def commit(plan, nodes_, ids, pool):
-        verb = real(plan, nodes_, ids, pool)
+    def commit(plan, nodes_, *rest):
+        verb = real(plan, nodes_, *rest)
 
         def without(v, now):
             out = verb(v, now)
@@ -102,8 +102,8 @@ def token_not_looked_up_in_the_verb(patch):
     """Two launches with one token at the same time both find nothing before."""
     real = launch.commit_launch
 
-    def commit(plan, nodes_, ids, pool):
-        verb = real(replace(plan, request=replace(plan.request, client_token=None)), nodes_, ids, pool)
+    def commit(plan, nodes_, *rest):
+        verb = real(replace(plan, request=replace(plan.request, client_token=None)), nodes_, *rest)
 
         def blind(v, now):
             out = verb(v, now)
@@ -125,8 +125,8 @@ def quota_not_checked_again_in_the_verb(patch):
     """The count that was right on the snapshot is taken as right in the transaction."""
     real = launch.commit_launch
 
-    def commit(plan, nodes_, ids, pool):
-        verb = real(plan, nodes_, ids, pool)
+    def commit(plan, nodes_, *rest):
+        verb = real(plan, nodes_, *rest)
 
         def trusting(v, now):
             patched = launch.quota_left
