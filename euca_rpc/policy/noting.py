@@ -50,24 +50,27 @@ class Notes:
 
 
 class Noted:
+    """Lies on the way of each call: what it costs, each placement pays several times."""
+
+    __slots__ = ("_call", "_tallies", "_traced")
+
     def __init__(self, calls: Calls, notes: Notes) -> None:
-        self._calls, self._notes = calls, notes
+        self._call, self._tallies, self._traced = calls.call, notes.tallies, notes.traced
 
     def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
         began = perf_counter()
         try:
-            said = self._calls.call(policy, hook, function, *arguments)
+            said = self._call(policy, hook, function, *arguments)
         except Raised as failure:
-            self._count(policy, hook, began)
-            if policy in self._notes.traced:
+            tally = self._tallies[policy, hook]
+            tally.calls += 1
+            tally.seconds += perf_counter() - began
+            if policy in self._traced:
                 log.info("policy %s: %s, asked %r", policy, failure, arguments)
             raise
-        self._count(policy, hook, began)
-        if policy in self._notes.traced:
-            log.info("policy %s: %s said %r, asked %r", policy, hook, said, arguments)
-        return said
-
-    def _count(self, policy: str, hook: str, began: float) -> None:
-        tally = self._notes.tallies[policy, hook]
+        tally = self._tallies[policy, hook]
         tally.calls += 1
         tally.seconds += perf_counter() - began
+        if self._traced and policy in self._traced:
+            log.info("policy %s: %s said %r, asked %r", policy, hook, said, arguments)
+        return said
