@@ -31,8 +31,9 @@ from euca_rpc.clock import HOUR, SECOND, Clock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.machines import CaptureOrder, CaptureReport
 from euca_rpc.node.hypervisor import Hypervisor, Mark
+from euca_rpc.node.log import sync_folder
 from euca_rpc.node.machine import Crash, Disks, Superseded, finish_disk
-from euca_rpc.node.record import Record, sync_folder
+from euca_rpc.node.record import Record
 from euca_rpc.types import Intent, Seen
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from typing import Protocol
 from euca_rpc.errors import EucaError
 from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.hypervisor import Disk, DomainPlan, Mark
+from euca_rpc.node.log import sync_folder
 from euca_rpc.node.network import Network
-from euca_rpc.node.record import sync_folder
 from euca_rpc.types import Size
 
 CONSOLE = "console.log"

@@ -1,18 +1,20 @@
-"""What a node remembers of its machines, on disk, one small file per machine.
+"""What a node remembers of its machines, on disk.
 
-    home/instances/<id>/machine.json   the record: what was asked, how far it got, what was last seen
+    home/machines.log                  of each machine what was asked, how far it got, what was last seen; and of each
+                                       recorded terminate a tombstone: no generation up to it is ever started again
     home/instances/<id>/…              the machine's disk, seed, console: everything that goes with it
-    home/tombstones/<id>.json          a recorded terminate: no generation up to this one is ever started again
     home/captures/<image id>/…         images being made from machines (`capture`)
     home/set-aside/<id>-<generation>   disks of a fenced node that came back, until somebody deletes them by hand
     home/lock                          held for the life of the daemon: one daemon per node id
 
-A file is replaced by rename after fsync of the file, and the folder is fsynced too, so that after a power cut it holds
-either the old or the new record.  A tombstone is written before anything is removed; the instance's folder goes last,
-so "tombstone and folder both there" means "removal under way".
+`put` and `bury` write, `settle` makes durable: one sync (`log`) for all machines that were written meanwhile, called
+before anything is done or said that relies on it.  A tombstone is durable before anything is removed; the record goes
+last, so "tombstone and record both there" means "removal under way".
 
 Guests share the disk and may fill it.  A ballast file is given up then, so that what the node has to remember, and
 above all the terminate that makes room again, can still be written.
+
+A home of before there was the log, with `machine.json` in each machine's folder and `tombstones/<id>.json`, is read once.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,11 +34,13 @@ from typing import Any, TypeVar
 from euca_rpc.clock import Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.machines import BlobRef, MachineSpec
+from euca_rpc.node.log import Log, sync_folder
 from euca_rpc.wire.codec import pack
 
 T = TypeVar("T")
 
 BALLAST = 1 << 20  # bytes: some hundred records
+LOG = "machines.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +72,26 @@ class Tombstone:
 
 
 class Records:
-    """The files under a node's home.  Not locked: the service serialises its calls."""
+    """The files under a node's home.  The service serialises its calls, but for `settle` and `remove`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, crash: Callable[[str], None] = lambda point: None) -> None:
+        self._home = home
         self._instances = home / "instances"
-        self._tombstones = home / "tombstones"
         self._set_aside = home / "set-aside"
-        for folder in (self._instances, self._tombstones, self._set_aside):
+        for folder in (self._instances, self._set_aside):
             folder.mkdir(parents=True, exist_ok=True)
-        self._made = False
+        self._made = False  # folders whose names are not durable yet
         self._ballast = home / "ballast"
+        self._log = self._kept(
+            home, lambda: Log(home / LOG, lambda: _before_the_log(home), also=self._sync_made, crash=crash)
+        )
+        _remove_before_the_log(home)
         self._load_ballast()
+
+    @property
+    def durable(self) -> int:
+        """Bytes of the log that outlive a power cut."""
+        return self._log.durable
 
     def folder(self, instance_id: str) -> Path:
         return self._instances / instance_id
@@ -87,57 +100,82 @@ class Records:
         return self.folder(instance_id).exists()
 
     def load(self) -> tuple[dict[str, Record], dict[str, Tombstone]]:
-        records: dict[str, Record] = {}
-        for path in self._instances.glob("*/machine.json"):
-            values = _read(path)
-            values["spec"] = _spec(values["spec"])
-            record = _known(Record, values)
-            records[record.spec.instance_id] = record
-        tombstones = {}
-        for path in self._tombstones.glob("*.json"):
-            tombstone = _known(Tombstone, _read(path))
-            tombstones[tombstone.instance_id] = tombstone
+        records, tombstones = _decoded(self._log.values())
+        for instance_id, record in records.items():
+            tombstone = tombstones.get(instance_id)
+            if tombstone is None or record.generation > tombstone.generation:
+                self.folder(instance_id).mkdir(exist_ok=True)  # a power cut may have kept the line alone
         return records, tombstones
 
     def put(self, record: Record) -> None:
-        """Durable when it returns, but for the name of a folder that it made: `settle`."""
-        folder = self.folder(record.spec.instance_id)
-        made = not folder.exists()
+        """Durable after `settle`.  Raises EucaError (unavailable) if there is no room for it; then nothing has changed."""
+        folder, made = self.folder(record.spec.instance_id), False
+
+        def write() -> None:
+            nonlocal made
+            if not folder.exists():
+                folder.mkdir()
+                made = self._made = True
+            self._log.append(_machine(record.spec.instance_id), _plain(pack(record)))
+
         try:
-            folder.mkdir(exist_ok=True)
-            self.write(folder / "machine.json", pack(record))
+            self._kept(self._home, write)
         except BaseException:
             if made:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
             raise
-        self._made |= made
 
-    def settle(self) -> None:
-        """All that was put is durable: once for the machines of one request, before anything is done for them."""
-        if self._made:
-            sync_folder(self._instances)
-            self._made = False
+    @property
+    def position(self) -> int:
+        """What was put, buried and dropped until now."""
+        return self._log.position
+
+    def settle(self, position: int | None = None) -> None:
+        """All that was put, buried and dropped, until ``position`` at least, is durable: one sync for the machines of one
+        request, and for all who wait for one at the same time.  Blocking: not to be called with the node's lock held."""
+        self._kept(self._home, lambda: self._log.settle(position))
 
     def bury(self, tombstone: Tombstone) -> None:
-        self.write(self._tombstones / f"{tombstone.instance_id}.json", pack(tombstone))
+        """Durable after `settle`."""
+        self._kept(self._home, lambda: self._log.append(_grave(tombstone.instance_id), pack(tombstone)))
+
+    def drop(self, instance_id: str) -> None:
+        """The machine's record; what belonged to it is gone already."""
+        self._kept(self._home, lambda: self._log.append(_machine(instance_id), None))
 
     def write(self, path: Path, values: Mapping[str, Any]) -> None:
         """A small file, whole and durable when it returns."""
+        self._kept(path.parent, lambda: _replace(path, values))
+
+    def close(self) -> None:
+        self._log.close()
+
+    def _kept(self, place: Path, write: Callable[[], T]) -> T:
+        """Once more without the ballast if the disk is full."""
         try:
             try:
-                _replace(path, values)
+                return write()
             except OSError as error:
                 if error.errno != errno.ENOSPC or not self._ballast.exists():
                     raise
                 self._ballast.unlink()
-                _replace(path, values)
+                return write()
         except OSError as error:
             raise EucaError(
                 "unavailable",
-                f"The node cannot write down what becomes of its machines: {path.parent}: {error.strerror}. Make room on "
+                f"The node cannot write down what becomes of its machines: {place}: {error.strerror}. Make room on "
                 "its disk, or terminate machines there.",
             ) from error
+
+    def _sync_made(self) -> None:
+        if self._made:
+            self._made = False  # before: one that is made meanwhile is the next one's
+            try:
+                sync_folder(self._instances)
+            except OSError:
+                self._made = True
+                raise
 
     def _load_ballast(self) -> None:
         if not self._ballast.exists():
@@ -149,10 +187,10 @@ class Records:
                 fresh.unlink(missing_ok=True)  # full already: the next removal makes it
 
     def forget(self, tombstone: Tombstone) -> None:
-        (self._tombstones / f"{tombstone.instance_id}.json").unlink(missing_ok=True)
+        self._kept(self._home, lambda: self._log.append(_grave(tombstone.instance_id), None))
 
     def remove(self, tombstone: Tombstone) -> None:
-        """Delete the machine's folder, or put it aside.  Only ever called with what `bury` wrote before."""
+        """Delete the machine's folder, or put it aside.  Only ever called with what `bury` wrote and `settle` made durable."""
         folder = self.folder(tombstone.instance_id)
         if not folder.exists():
             return
@@ -198,12 +236,9 @@ class HomeLock:
         self._file.close()
 
 
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def remembered(home: Path) -> tuple[dict[str, Record], dict[str, Tombstone]]:
+    """What is written in a home that may be another's."""
+    return _decoded(Log.read(home / LOG))
 
 
 def _replace(path: Path, values: Mapping[str, Any]) -> None:
@@ -227,6 +262,41 @@ def _bytes_as_text(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     raise TypeError(f"{type(value).__name__} does not belong into a record")
+
+
+def _machine(instance_id: str) -> str:
+    return f"machine/{instance_id}"
+
+
+def _grave(instance_id: str) -> str:
+    return f"tombstone/{instance_id}"
+
+
+def _plain(packed: dict[str, Any]) -> dict[str, Any]:
+    """The packed record with its only bytes, the user data, as JSON has them."""
+    return {**packed, "spec": {**packed["spec"], "user_data": _bytes_as_text(packed["spec"]["user_data"])}}
+
+
+def _decoded(values: Mapping[str, Any]) -> tuple[dict[str, Record], dict[str, Tombstone]]:
+    records, tombstones = {}, {}
+    for key, value in values.items():
+        kind, _, instance_id = key.partition("/")
+        if kind == "machine":
+            records[instance_id] = _known(Record, {**value, "spec": _spec(value["spec"])})
+        elif kind == "tombstone":
+            tombstones[instance_id] = _known(Tombstone, value)
+    return records, tombstones
+
+
+def _before_the_log(home: Path) -> dict[str, Any]:
+    machines = {_machine(path.parent.name): _read(path) for path in home.glob("instances/*/machine.json")}
+    return machines | {_grave(path.stem): _read(path) for path in home.glob("tombstones/*.json")}
+
+
+def _remove_before_the_log(home: Path) -> None:
+    for path in home.glob("instances/*/machine.json"):
+        path.unlink()
+    shutil.rmtree(home / "tombstones", ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class NodeService(NodeWork):
         self._look()
         with self._lock:
             report = self._compose()
+        self._records.settle()
         if known == report.version:
             return {"same": report.version}
         return self._pack(report)
@@ -126,8 +127,7 @@ class NodeService(NodeWork):
                     accept(_instance(instance_id), generation, what)
             except EucaError as error:
                 refused.append({"instance_id": instance_id, "generation": generation, **error.to_wire()})
-        with self._lock:
-            self._records.settle()
+        self._records.settle()
         for instance_id, _, _ in asked:
             self._pursue(instance_id)
         return {"accepted": len(asked) - len(refused), "refused": refused}

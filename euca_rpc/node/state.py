@@ -60,7 +60,7 @@ class NodeState:
         self._disks: Disks = disks if disks is not None else RealDisks(images)
         self._settings, self._poke, self._crash = offer, poke, crash
         self._home_lock = HomeLock(home, node_id)
-        self._records = Records(home)
+        self._records = Records(home, crash)
         self._taken = Size()  # what all machines hold together
         self._lock = (
             threading.RLock()
@@ -102,6 +102,7 @@ class NodeState:
 
     def close(self) -> None:
         """Lets go of the home; machines run on."""
+        self._records.close()
         self._home_lock.release()
 
     # -------------------------------------------------------------------------------------------- looking
@@ -209,6 +210,7 @@ class NodeState:
         return None if instance_id in self._removing else self._machines.get(instance_id)
 
     def _save(self, record: Record) -> None:
+        """Written, and durable after `Records.settle`: whoever does or says something that relies on it calls that."""
         self._records.put(record)
         before = self._machines.get(record.spec.instance_id)
         self._taken += held(record) - (held(before) if before else Size())
@@ -223,6 +225,7 @@ class NodeState:
             log.warning("%s: %s", record.spec.instance_id, error.sentence)
 
     def _drop(self, instance_id: str) -> None:
+        self._records.drop(instance_id)
         record = self._machines.pop(instance_id, None)
         self._taken -= held(record) if record else Size()
         self._touch(instance_id)
@@ -246,7 +249,12 @@ class NodeState:
     def _forget_old(self) -> None:
         horizon = self._clock.now() - KEEP_TOMBSTONES
         for instance_id in [i for i, at in self._shown.items() if at < horizon and i not in self._removing]:
-            self._records.forget(self._tombstones.pop(instance_id))
+            try:
+                self._records.forget(self._tombstones[instance_id])
+            except EucaError as error:  # the disk is full: it stays for now
+                log.warning("%s: %s", instance_id, error.sentence)
+                continue
+            del self._tombstones[instance_id]
             del self._shown[instance_id]
             self._changed_at.pop(instance_id, None)
 

@@ -69,13 +69,18 @@ class NodeWork(NodeState):
                 job = lambda: self._stop(instance_id, record.generation)
             else:
                 job = lambda: self._run(instance_id, record.generation)
-            self._records.settle()
             self._hand_over(instance_id, job, self._after)
 
     def _hand_over(
         self, instance_id: str, job: Callable[[], Any], after: Callable[[str, EucaError | None], None]
     ) -> None:
+        """``job`` begins when all that is recorded now is durable."""
         self._busy[instance_id] = self._busy.get(instance_id, 0) + 1
+        recorded = self._records.position
+
+        def settled() -> Any:
+            self._records.settle(recorded)
+            return job()
 
         def answered(answer: Answer) -> None:
             with self._lock:
@@ -86,7 +91,7 @@ class NodeWork(NodeState):
             self._pursue(instance_id)  # something newer may have been recorded meanwhile
             self.wake()
 
-        self._carrier.run(instance_id, job, answered)
+        self._carrier.run(instance_id, settled, answered)
 
     # ------------------------------------------------------------------------------------------------ the jobs
     def _run(self, instance_id: str, generation: int) -> None:
@@ -122,6 +127,7 @@ class NodeWork(NodeState):
             if record is None:
                 return
             self._save(replace(record, started=True, boot_id=boot_id))
+        self._records.settle()  # machines that start together share it
         self._crash("start-recorded")
         self._hypervisor.start(plan)
         self._crash("started")
@@ -159,6 +165,7 @@ class NodeWork(NodeState):
     def _remove(self, instance_id: str) -> None:
         with self._lock:
             tombstone = self._tombstones[instance_id]
+        self._records.settle()  # it may be a newer one than that of who handed this over
         self._hypervisor.stop(self._mark(instance_id, tombstone.generation))
         self._crash("undefined")
         self._network.absent(instance_id)

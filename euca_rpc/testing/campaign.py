@@ -18,7 +18,7 @@ from euca_rpc.cloud import lifecycle
 from euca_rpc.testing import checks
 from euca_rpc.testing.captures import Photographer
 from euca_rpc.testing.history import Broken
-from euca_rpc.testing.network import Weather
+from euca_rpc.testing.network import SLOWEST_JOB, Weather
 from euca_rpc.testing.world import IMAGE, Shape, World
 from euca_rpc.types import Caller, End, Instance, LaunchRequest
 from euca_rpc.wire.contracts import CLOUD, NODE, object_name
@@ -393,7 +393,7 @@ class Campaign:
             r.choice((0, 0.05, 0.3)),
         )
         if r.random() < 0.15:  # images come slowly: deadlines pass
-            self.world.network.weather.slow_job, self.world.network.weather.slowest_job = 0.5, 900
+            self.world.network.weather.slow_job, self.world.network.weather.slowest_job = 0.5, SLOWEST_JOB
         self._later(90, self._calm)
 
     def _calm(self) -> None:

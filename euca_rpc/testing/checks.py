@@ -6,9 +6,9 @@ answers with the rows, the rows with what runs on the hosts, the usage rows with
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import fields
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from euca_rpc.cloud import lifecycle, reconcile
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import Tally, View
+from euca_rpc.node.record import LOG, Record, Tombstone, remembered
 from euca_rpc.testing.history import FENCED, History
 from euca_rpc.testing.network import Sent
 from euca_rpc.types import Instance, Intent, Seen, Size, Token, Usage
@@ -108,7 +109,6 @@ def usage_adds_up(history: History, store: Store, *, quiet: bool = False) -> Non
                 raise history.broken(f"{id_}/{generation} ran from {at} and is charged as {found}", id_)
 
 
-def disks_are_there(history: History, homes: dict[str, Path], wiped: set[str]) -> None:
 def leases_end(history: History, view: View, now: Micros) -> None:
     """A machine that should run has the time that its lease gives it, and no more."""
     for lease in view.leases.values():
@@ -119,6 +119,7 @@ def leases_end(history: History, view: View, now: Micros) -> None:
             )
 
 
+def disks_are_there(history: History, homes: dict[str, Path], wiped: set[str]) -> None:
     """A disk goes only because of a recorded terminate, and a fenced host's is set aside."""
     for id_, versions in history.ledger.items():
         row = versions[-1][1]
@@ -134,15 +135,29 @@ def leases_end(history: History, view: View, now: Micros) -> None:
             r.intent is Intent.TERMINATED and r.reason_code != FENCED for _, r in versions
         ):
             raise history.broken(f"{id_} was fenced and its disk was deleted, not set aside", id_)
-        if not (home / "tombstones" / f"{id_}.json").exists():
+        if id_ not in _remembered(home)[1]:
             raise history.broken(f"the disk of {id_} was deleted without a tombstone", id_)
+
+
+def _remembered(home: Path) -> tuple[dict[str, Record], dict[str, Tombstone]]:
+    path = home / LOG
+    if not path.exists():
+        return {}, {}
+    stat = path.stat()
+    return _read(home, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read(home: Path, *version: int) -> tuple[dict[str, Record], dict[str, Tombstone]]:
+    """Once for each state of the file: one looks after every event."""
+    return remembered(home)
 
 
 def nodes_never_go_back(history: History, homes: dict[str, Path]) -> None:
     """What a node has accepted of one generation is never replaced by an older one."""
     for node, home in homes.items():
-        for path in home.glob("instances/*/machine.json"):
-            key, generation = (node, path.parent.name), json.loads(path.read_bytes())["generation"]
+        for id_, record in _remembered(home)[0].items():
+            key, generation = (node, id_), record.generation
             if generation < history.recorded.get(key, 0):
                 raise history.broken(
                     f"{node} went back to generation {generation} of {key[1]}, it had {history.recorded[key]}",

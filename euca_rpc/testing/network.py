@@ -23,6 +23,8 @@ from euca_rpc.errors import EucaError
 from euca_rpc.testing.timeline import Process, Timeline
 from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, NODE, role_of
 
+SLOWEST_JOB = 900.0  # seconds, in the worst weather
+
 
 @dataclass
 class Weather:

@@ -4,7 +4,7 @@
                                      │ answers.log: what was answered before     until all is settled, and judges
 
 Points are numbered at run time by those who have something to lose there: the journal around its commit, the node
-between the steps of its jobs, the carrier around each call.  The scenario is launch 2, stop, start, reboot, make an image,
+between the steps of its jobs and around each write and sync of its log, the carrier around each call.  The scenario is launch 2, stop, start, reboot, make an image,
 terminate; it is real cloud, cluster and node controllers on real files (simulated time and hypervisor: `euca_rpc.testing.world`).
 "None twice" is judged from the hosts' own start logs.  All of it also with every call delivered twice.
 
@@ -27,6 +27,7 @@ import pytest
 
 from euca_rpc.clock import SECOND
 from euca_rpc.cloud import lifecycle
+from euca_rpc.node import log as node_log
 from euca_rpc.node.simulated import read_history
 from euca_rpc.testing import checks
 from euca_rpc.testing.network import Weather
@@ -70,10 +71,11 @@ def scenario(world: World, answered: Callable[[str, tuple[str, ...]], None]) -> 
 def live(root: Path, kill_at: int, twice: bool) -> None:
     """In a child: dies at the point, or comes to the end."""
     world = open_world(root, "second", BEGAN + 60 * SECOND, twice)
-    met = 0
+    met, names = 0, set()
 
     def meet(point: str) -> None:
         nonlocal met
+        names.add(point.split()[1])
         if " report " in point or " poke " in point:
             return  # they carry news of what is written elsewhere, and write nothing
         met += 1
@@ -83,6 +85,7 @@ def live(root: Path, kill_at: int, twice: bool) -> None:
     log = os.open(root / "answers.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     world.timeline.met = meet
     scenario(world, lambda what, ids: os.write(log, json.dumps([what, *ids]).encode() + b"\n") and None)
+    assert {"log-append", "log-synced", "log-renamed"} <= names
     (root / "met").write_text(str(met))
 
 
@@ -212,6 +215,12 @@ def kill_at_every_point(base: Path, twice: bool, first: int, stride: int) -> int
         assert end == signal.SIGKILL
         shutil.rmtree(root)
         k += stride
+
+
+@pytest.fixture(autouse=True)
+def short_logs(monkeypatch):
+    """So that a node shortens its log while one looks."""
+    monkeypatch.setattr(node_log, "ROOM", 4000)
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])

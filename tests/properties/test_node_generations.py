@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
+from euca_rpc.node.record import LOG
 from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
 from euca_rpc.types import End
@@ -34,11 +36,12 @@ GENERATIONS = st.integers(1, 4)
 POINTS = (
     *("accepted", "disk-made", "network-ready", "start-recorded", "started"),
     *("stopped", "tombstoned", "undefined", "deleted", "reboot-recorded"),
+    *("log-append", "log-appended", "log-sync", "log-synced"),
 )
 
 
 class Died(BaseException):
-    """kill -9 of the daemon."""
+    """kill -9 of the daemon, or of its host."""
 
 
 class QueueCarrier:
@@ -85,7 +88,7 @@ class Node(RuleBasedStateMachine):
         self.clock, self.ids = ManualClock(), SeededIds(7)
         self.hypervisor = SimulatedHypervisor(self.root / "host", clock=self.clock, ids=self.ids)
         self.node: NodeService | None = None
-        self.die_at = ""
+        self.die_at, self.with_host = "", False
         self.buried: dict[str, int] = {}  # what was accepted as absent: id → highest generation
         self.disks: set[str] = set()
         self.boot()
@@ -113,11 +116,17 @@ class Node(RuleBasedStateMachine):
             crash=self.crash,
         )
 
+    def cut_power(self) -> None:
+        """Of the node's log only what was synced is left."""
+        os.truncate(self.root / "home" / LOG, self.node._records.durable)  # type: ignore[union-attr]
+        self.hypervisor.lose_power()
+        self.boot()
+
     def live(self, what: Callable[[], Any]) -> Any:
         try:
             return what()
         except Died:
-            self.boot()
+            self.cut_power() if self.with_host else self.boot()
         except EucaError as error:
             if error.symbol != "unreachable":
                 raise
@@ -137,10 +146,12 @@ class Node(RuleBasedStateMachine):
     @rule(i=st.sampled_from(IDS), g=GENERATIONS, keep=st.booleans())
     def absent(self, i: str, g: int, keep: bool) -> None:
         item = {"instance_id": i, "generation": g, "keep_disk": keep}
-        died = self.die_at == "tombstoned"
         answer = self.live(lambda: self.node.absent([item]))  # type: ignore[union-attr]
-        if (answer and not answer["refused"]) or (died and self.die_at == ""):
+        if answer and not answer["refused"]:
             self.buried[i] = max(g, self.buried.get(i, 0))
+        elif answer is None:  # it died, and may have written it before
+            tombstone = self.node._tombstones.get(i)  # type: ignore[union-attr]
+            self.buried[i] = max(tombstone.generation if tombstone else 0, self.buried.get(i, 0))
 
     @rule(i=st.sampled_from(IDS), g=GENERATIONS, n=st.integers(1, 3))
     def reboot(self, i: str, g: int, n: int) -> None:
@@ -179,9 +190,9 @@ class Node(RuleBasedStateMachine):
         finally:
             self.hypervisor.__dict__.pop("domains", None)
 
-    @rule(point=st.sampled_from(POINTS))
-    def will_die_at(self, point: str) -> None:
-        self.die_at = point
+    @rule(point=st.sampled_from(POINTS), with_host=st.booleans())
+    def will_die_at(self, point: str, with_host: bool) -> None:
+        self.die_at, self.with_host = point, with_host
 
     @rule()
     def kill(self) -> None:
@@ -193,8 +204,7 @@ class Node(RuleBasedStateMachine):
 
     @rule()
     def power_fails(self) -> None:
-        self.hypervisor.lose_power()
-        self.boot()
+        self.cut_power()
 
     @rule(down=st.booleans(), failing=st.booleans())
     def faults(self, down: bool, failing: bool) -> None:

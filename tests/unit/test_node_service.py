@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from euca_rpc.ids import SeededIds
 from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.hypervisor import Mark
+from euca_rpc.node.log import Log
 from euca_rpc.node.machine import NoDisks
 from euca_rpc.node.network import NoNetwork
+from euca_rpc.node.record import LOG, Record, Tombstone, remembered
 from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, Line, SimulatedHypervisor, read_history, write_faults
 from euca_rpc.types import End, Size
@@ -247,7 +251,7 @@ def test_a_tombstone_is_told_for_an_hour_and_again_when_asked_again(host: Host) 
     host.clock.advance(9 * 24 * HOUR)
     assert host.node is not None
     host.node.step()
-    assert not (host.root / "home/tombstones" / f"{ID}.json").exists()
+    assert remembered(host.root / "home") == ({}, {})
 
 
 def test_a_removal_that_was_cut_off_goes_on(host: Host) -> None:
@@ -493,28 +497,152 @@ def test_a_refused_start_leaves_what_runs_alone(host: Host) -> None:
     assert host.seen() == ("running", 1, "")
 
 
-def test_a_full_disk_leaves_room_for_what_must_be_remembered(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("full", ["pwrite", "fdatasync"])
+def test_a_full_disk_leaves_room_for_what_must_be_remembered(
+    tmp_path: Path, monkeypatch: Any, full: str
+) -> None:
     """Every write fails while the ballast is there; without it, one goes through."""
     import errno
 
     from euca_rpc.node import record
 
     records = record.Records(tmp_path)
-    real = record._replace
+    real, real_replace, left = getattr(os, full), os.replace, int(full == "pwrite")
 
-    def full(path: Path, values: Any) -> None:
-        if records._ballast.exists() or path.name == "i-0000000c.json":
+    def refuse(handle: int, *more: Any) -> Any:
+        nonlocal left
+        if records._ballast.exists() or not left:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, values)
+        left -= 1
+        return real(handle, *more)
 
-    monkeypatch.setattr(record, "_replace", full)
-    records.bury(record.Tombstone("i-0000000b", 1, 0))
-    assert set(records.load()[1]) == {"i-0000000b"}
-    with pytest.raises(EucaError, match=r"cannot write down .* No space left on device. Make room"):
-        records.bury(record.Tombstone("i-0000000c", 1, 0))
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def bury(instance_id: str) -> None:
+        records.bury(Tombstone(instance_id, 1, 0))
+        records.settle()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, full, refuse)
+        if full == "fdatasync":  # then it is written anew, for which there is room without the ballast
+            patched.setattr(
+                os, "replace", lambda *names: refuse(0) if records._ballast.exists() else real_replace(*names)
+            )
+        bury("i-0000000b")
+        assert set(remembered(tmp_path)[1]) == {"i-0000000b"}
+        assert not records._ballast.exists()
+        patched.setattr(os, "replace", fails)
+        with pytest.raises(EucaError, match=r"cannot write down .* No space left on device. Make room"):
+            bury("i-0000000c")
     (records.folder("i-0000000b")).mkdir()
-    records.remove(record.Tombstone("i-0000000b", 1, 0))
+    records.remove(Tombstone("i-0000000b", 1, 0))
     assert (tmp_path / "ballast").stat().st_size == record.BALLAST, "made anew when there is room again"
+
+
+def test_what_is_done_and_what_is_said_is_durable_first(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut at any effect or answer: what outlives it tells of what was done."""
+    node, home = host.node, host.root / "home"
+    assert node is not None
+
+    def durable(where: str) -> tuple[Record | None, Tombstone | None]:
+        copy = host.root / where
+        copy.mkdir(exist_ok=True)
+        (copy / LOG).write_bytes((home / LOG).read_bytes()[: node._records.durable])
+        records, tombstones = remembered(copy)
+        return records.get(ID), tombstones.get(ID)
+
+    done = []
+
+    def watch(method: str, true: Callable[[Record | None, Tombstone | None], Any]) -> None:
+        real = getattr(host.hypervisor, method)
+
+        def watched(*args: Any) -> Any:
+            done.append(method)
+            assert true(*durable(method)), method
+            return real(*args)
+
+        monkeypatch.setattr(host.hypervisor, method, watched)
+
+    watch("start", lambda r, t: r is not None and r.started)
+    watch("reboot", lambda r, t: r is not None and r.reboots == 1)
+    host.ask("ensure", spec(), settle=False)
+    record, _ = durable("answer")
+    assert record is not None
+    assert record.generation == 1
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    record, _ = durable("report")
+    assert record is not None
+    assert record.seen == "running"
+    with monkeypatch.context() as at_once:  # a thread may take the job before the answer is given
+        at_once.setattr(host.carrier, "run", lambda key, job, on_answer: on_answer(Answer(job())))
+        host.ask("reboot", item(1, reboots=1))
+    watch("stop", lambda r, t: r is not None and r.want == "stopped")
+    host.ask("stop", item())
+    watch("stop", lambda r, t: t is not None)
+    real = shutil.rmtree
+
+    def rmtree(path: Path, **more: Any) -> None:
+        assert durable("remove")[1] is not None
+        done.append("rmtree")
+        real(path, **more)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    host.ask("absent", item(), settle=False)
+    assert durable("buried")[1] is not None
+    host.carrier.settle()
+    assert host.seen() == ("absent", 1, "")
+    assert durable("gone")[0] is None
+    assert done == ["start", "reboot", "stop", "rmtree"]
+
+
+def test_a_machine_whose_folder_a_power_cut_took_is_made_again(host: Host) -> None:
+    host.ask("ensure", spec(), settle=False)
+    (host.root / "home/instances" / ID).rmdir()
+    host.boot().step()
+    host.carrier.settle()
+    assert host.seen() == ("running", 1, "")
+    assert (host.root / "home/instances" / ID / "disk.none").exists()
+
+
+def test_machines_of_one_request_share_their_syncs(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs = []
+    for name in ("fsync", "fdatasync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda handle, real=real: syncs.append(handle) or real(handle))
+    host.ask("ensure", *(spec(instance_id=f"i-000000{n:02x}", cores=0) for n in range(10)), settle=False)
+    assert len(syncs) == 2, "the log and the names of the folders"
+    host.carrier.settle()
+    assert len(syncs) == 2 + 10, "one before each start, as they are started one after another"
+
+
+def test_a_home_from_before_the_log_is_read_once(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.ask("ensure", spec())
+    host.ask("absent", item(3, "i-0000000b"))
+    assert host.node is not None
+    host.node.close()
+    host.node, home = None, tmp_path / "home"
+    for key, value in Log.read(home / LOG).items():
+        kind, _, instance_id = key.partition("/")
+        names = {
+            "machine": f"instances/{instance_id}/machine.json",
+            "tombstone": f"tombstones/{instance_id}.json",
+        }
+        path = home / names[kind]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(value))
+    (home / LOG).unlink()
+    for _ in range(2):
+        host.boot().step()
+        host.carrier.settle()
+        assert (host.seen(), host.seen("i-0000000b")) == (("running", 1, ""), ("absent", 3, ""))
+        assert host.node._machines[ID].spec.user_data == b"\x00\xffsecret"
+        assert host.ask("ensure", spec(3, instance_id="i-0000000b")) == ["generation_old"]
+        assert not list(home.glob("instances/*/machine.json")) + list(home.glob("tombstones"))
+    assert host.history() == [("start", ID, 1)]
 
 
 def test_what_failed_for_good_is_not_come_back_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

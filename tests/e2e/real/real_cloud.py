@@ -28,7 +28,6 @@ from euca_rpc.daemons import pids
 from euca_rpc.host import settings
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.images.test_image import READY as READY
-from euca_rpc.node.record import Records
 
 cloud_process: Any = sys.modules["cloud_process"]  # put there by the conftest above
 eventually = cloud_process.eventually
@@ -242,9 +241,6 @@ class RealCloud(cloud_process.CloudProcess):  # type: ignore[misc]
             for place in places
             for path in self.home.glob(place.format(instance_id))
         )
-
-    def records(self, zone: str, host: str = "host-1") -> Records:
-        return Records(self.config.node_home(zone, host))
 
     # ---------------------------------------------------------------------------------------------- its machines
     def guest(self, instance_id: str, key: Path | None = None) -> Guest:
