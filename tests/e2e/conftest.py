@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 
-def _beside(name: str) -> Any:
+def _beside(name: str, folder: str = "e2e") -> Any:
     """Under importlib mode a test folder is no package and not on the path."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+        path = Path(__file__).parents[1] / folder / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -24,6 +25,8 @@ def _beside(name: str) -> Any:
 
 
 cloud_process = _beside("cloud_process")  # tests may `import cloud_process` from here on
+_beside("form_browser")
+_beside("soap_letters", "protocol/soap")
 wardrobe_ = _beside("wardrobe")
 CloudProcess = cloud_process.CloudProcess
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import email
-import http.cookiejar
 import re
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, HTTPSHandler, Request, build_opener
 
 import pytest
 from aiosmtpd.controller import Controller
 from cloud_process import CloudProcess, eventually
+from form_browser import FormBrowser
 
 SETTINGS = """\
 [mail]
@@ -55,17 +52,10 @@ def cloud(tmp_path: Path, port: int) -> Iterator[CloudProcess]:
 
 
 def apply(cloud: CloudProcess, name: str) -> None:
-    """As a browser without JavaScript does it."""
-    context = ssl.create_default_context(cafile=str(cloud.home / "portal" / "cert.pem"))
-    browser = build_opener(HTTPSHandler(context=context), HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    url = cloud.config.portal_url
-    page = browser.open(f"{url}/apply", timeout=20).read().decode()
-    hidden = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', page))
     password = "correct horse battery"
     told = {"user_name": name, "password": password, "password_again": password, "full_name": "Some Body"}
-    form = urlencode({**hidden, **told, "email": f"{name}@example.org"}).encode()
-    answer = browser.open(Request(f"{url}/apply", form, {"Origin": url}), timeout=20)
-    assert answer.geturl().endswith("/applied"), answer.read().decode()
+    seen = FormBrowser(cloud).send("/apply", {**told, "email": f"{name}@example.org"})
+    assert seen.path == "/applied", seen.text
 
 
 def test_an_outage_and_a_kill_lose_no_mail_and_repeat_none(cloud: CloudProcess, port: int) -> None:
