@@ -126,5 +126,12 @@ def test_the_administrators_guide(cloud_process: Any, tmp_path: Path) -> None:
         cloud.start()
         said = run(f"export EUCA_HOME={cloud.home}\n" + script("docs/administrators-guide.md"), tmp_path)
         assert {row["name"]: row["enabled"] for row in cloud.ask("users")} == {"admin": True, "alice": True}
-    for promised in ("alice@example.org", "enabled  no", "revoked", "default/account", "user/alice", "round_robin"):
+    for promised in (
+        "alice@example.org",
+        "enabled  no",
+        "revoked",
+        "default/account",
+        "user/alice",
+        "round_robin",
+    ):
         assert promised in said, said

@@ -202,10 +202,20 @@ class CloudProcess:
     # ------------------------------------------------------------------------------------- the administrator
     def euca(self, *arguments: str, check: bool = True) -> Any:
         """The command line's JSON document."""
-        command = [str(self.python), "-m", "euca_rpc.cli.main", "--home", str(self.home), *arguments, "--json"]
+        command = [
+            str(self.python),
+            "-m",
+            "euca_rpc.cli.main",
+            "--home",
+            str(self.home),
+            *arguments,
+            "--json",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if check and done.returncode:
-            raise AssertionError(f"euca {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+            raise AssertionError(
+                f"euca {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}{done.stdout}"
+            )
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
     def ask(self, verb: str, **args: Any) -> Any:

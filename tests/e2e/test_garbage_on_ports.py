@@ -155,6 +155,8 @@ class Thrown:
                 try:
                     piece = self.sock.recv(65536)
                 except TimeoutError:
+                    if answered_in_full(answer):
+                        break  # refused, and the connection kept for a better request
                     raise AssertionError(
                         f"{self.name} still holds {self.data[:60]!r}… after {self.limit + SLACK:g} s; said {answer!r}"
                     ) from None
@@ -173,6 +175,12 @@ class Thrown:
             return str(status)
         assert not answer or answer[:1] in b"\x14\x15\x16\x17P", (self.name, self.data[:60], answer[:300])
         return "closed"
+
+
+def answered_in_full(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    lengths = re.findall(rb"(?i)\r\nContent-Length: (\d+)", head)
+    return bool(end) and [int(length) for length in lengths] == [len(body)]
 
 
 @contextmanager

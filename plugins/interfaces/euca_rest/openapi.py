@@ -12,7 +12,7 @@ from .routes import DOCUMENT, ROUTES, Route
 from .shapes import members, schema
 
 # Statuses of a request that is not right, and of a cloud that is not well, whatever is asked.
-_ALWAYS = (400, 429, 500, 503)
+_ALWAYS = (400, 429, 431, 500, 503)
 _WITH_BODY = (411, 413, 415)
 STATUS_TITLES = {
     405: "The path takes other methods",

@@ -30,8 +30,8 @@ WANTED = (
     "negative_data_rejection",
     "unsupported_method",
 )
-SETTINGS = schemathesis.Config.from_dict(  # 413 is a refusal, too
-    {"checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 409, 413, 415]}}}
+SETTINGS = schemathesis.Config.from_dict(  # too large is a refusal, too
+    {"checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 409, 413, 415, 431]}}}
 )
 FUZZ = settings(
     max_examples=25,
