@@ -19,7 +19,7 @@ def piece(path: Path) -> str:
     return "e2e/real" if inside.startswith("e2e/real/") else inside
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(piece(item.path)))
@@ -30,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return min((order[name] for name in FIRST if inside.startswith(name + "/")), default=len(FIRST))
 
     items.sort(key=place)  # stable: within a place, as collected
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Whoever breaks the grouping is told: without it each test goes to any process, and stories are told in pieces."""
+    if getattr(session.config.option, "loadgroup", False) and (lost := [item.nodeid for item in session.items if "@" not in item.nodeid]):
+        raise pytest.UsageError(f"{len(lost)} tests belong to no group, {lost[0]} for one: see pyproject.toml on pytest and xdist")
