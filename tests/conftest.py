@@ -34,5 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Whoever breaks the grouping is told: without it each test goes to any process, and stories are told in pieces."""
-    if getattr(session.config.option, "loadgroup", False) and (lost := [item.nodeid for item in session.items if "@" not in item.nodeid]):
-        raise pytest.UsageError(f"{len(lost)} tests belong to no group, {lost[0]} for one: see pyproject.toml on pytest and xdist")
+    if getattr(session.config.option, "loadgroup", False) and (
+        lost := [item.nodeid for item in session.items if "@" not in item.nodeid]
+    ):
+        raise pytest.UsageError(
+            f"{len(lost)} tests belong to no group, {lost[0]} for one: see pyproject.toml on pytest and xdist"
+        )
