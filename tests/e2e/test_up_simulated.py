@@ -336,7 +336,12 @@ def test_in_the_foreground_a_signal_ends_everything(tmp_path: Path, number: sign
     words = ["up", "--home", str(tmp_path), "--port", port, "--hypervisor", "simulated"]
     shown = tmp_path / "shown"
     with open(shown, "w") as out:
-        started = subprocess.Popen([sys.executable, "-m", "euca_rpc.cli.main", *words], stdout=out)
+        # as at a terminal: a test run in a shell's background is deaf to SIGINT, and hands that down
+        started = subprocess.Popen(
+            [sys.executable, "-m", "euca_rpc.cli.main", *words],
+            stdout=out,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         eventually(lambda: "Ctrl-C ends it." in shown.read_text(), 60.0)
         started.send_signal(number)
