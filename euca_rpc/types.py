@@ -9,8 +9,11 @@ a mapping of str to str: `cloud.store` maps them to tables field by field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from immutables import Map
 
 from euca_rpc.clock import Micros
 
@@ -396,6 +399,23 @@ class Reservation:
     created_by: str
     instance_ids: tuple[str, ...]
     created_at: Micros
+    hints: Mapping[str, str] = Map()  # of the launch, for policies
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLaunch:
+    """A reservation whose machines are on no node yet (`cloud.waiting`).  The row goes when they are placed or ended."""
+
+    id: str  # of the reservation
+    since: Micros
+    again: Micros  # it is asked again at the latest
+    until: Micros  # it is given up
+    policy: str  # who holds it; "": nobody, there is no room
+    reason: str
+    least: int  # machines below which it is not placed
+    zone: str | None = None  # that the launch named
+    asked_for: Micros | None = None  # how long its user is ready to wait, as it was told
+    passed: str = ""  # a policy that let it go ahead, and is not asked again
 
 
 @dataclass(frozen=True, slots=True)

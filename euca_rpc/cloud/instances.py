@@ -61,7 +61,7 @@ class Instances:
         try:
             for _ in range(launch.TRIES):
                 view = self._journal.view
-                plan = launch.check(view, caller, request)
+                plan = launch.check(view, caller, request, self._clock.now())
                 if (found := launch.remembered(view, plan)) is not None:
                     return self._launched(found)
                 count = launch.quota_left(view, plan)

@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import Any
 
 from immutables import Map
 
@@ -27,6 +28,7 @@ from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
+from euca_rpc.policy.hints import meant
 from euca_rpc.policy.values import Granted, Launch, LaunchClass
 from euca_rpc.types import Caller, Image, Instance, KeyPair, LaunchRequest, Reservation, Size, Token, VmType
 
@@ -56,6 +58,7 @@ class Plan:
     key: KeyPair | None
     vm_type: VmType
     request_hash: str
+    wishes: Mapping[str, Any] = Map()  # fields of the launch that follow from hints
 
     @property
     def launch(self) -> Launch:
@@ -71,6 +74,7 @@ class Plan:
             zone=r.zone,
             service_class=r.service_class,
             hints=Map(dict(r.hints)),  # every policy is given the same one
+            **self.wishes,
         )
 
     @property
@@ -82,8 +86,8 @@ class Plan:
 
 
 # -------------------------------------------------------------------------------------------------- checking
-def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
-    """Find all that the request names; refuse it with a sentence otherwise."""
+def check(view: View, caller: Caller, request: LaunchRequest, now: Micros = 0) -> Plan:
+    """Find all that the request names; refuse it with a sentence otherwise.  ``now``: what "+60" is counted from."""
     r = request
     if not 1 <= r.min_count <= r.max_count:
         raise EucaError(
@@ -126,6 +130,7 @@ def check(view: View, caller: Caller, request: LaunchRequest) -> Plan:
         key,
         vm_type,
         request_hash(r),
+        meant(dict(r.hints), now) if r.hints else Map(),
     )
 
 
@@ -235,7 +240,12 @@ def commit_launch(
                 _instance(plan, instance_id, reservation_id, index, node_id, public, private, now, told)
             )
         reservation = Reservation(
-            reservation_id, plan.caller.account_id, plan.caller.user_id, tuple(i.id for i in instances), now
+            reservation_id,
+            plan.caller.account_id,
+            plan.caller.user_id,
+            tuple(i.id for i in instances),
+            now,
+            Map(dict(plan.request.hints)),
         )
         words = dict(plan.request.tags)
         changes: list[Insert | Put] = [Insert(reservation), *map(Insert, instances), *map(Put, rows.values())]

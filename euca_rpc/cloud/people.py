@@ -27,8 +27,9 @@ from euca_rpc.cloud.accounts import (
 )
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, event
 from euca_rpc.cloud.signup import Reception, check_email, check_profile
-from euca_rpc.cloud.view import Tally, View
+from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
+from euca_rpc.policy.values import Tally
 from euca_rpc.shown import AccountStatus, Page, Person, QuotaStatus
 from euca_rpc.types import Account, Application, Caller, Event, Intent, Profile, Quota, User, UserStatus
 

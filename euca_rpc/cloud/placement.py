@@ -54,6 +54,11 @@ def shown(view: View, now: Micros) -> PolicyView:
         totals=Totals(view.counters, now) if view.counters else Map(),
         parameters=_parameters(view.settings),
         seed=view.number,
+        instances=view.instances,
+        reservations=view.reservations,
+        leases=view.leases,
+        waiting=view.waiting,
+        usage=view.tallies,
     )
 
 

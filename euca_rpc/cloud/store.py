@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import peewee
+from immutables import Map
 
 from euca_rpc.cloud.changes import Change, Forget, Insert, Put, Remove, Soft
 from euca_rpc.errors import EucaError
@@ -60,6 +61,7 @@ from euca_rpc.types import (
     Usage,
     User,
     VmType,
+    WaitingLaunch,
     Zone,
 )
 
@@ -90,6 +92,7 @@ ROWS: tuple[type, ...] = (
     InstanceLease,
     Counter,
     Accounted,
+    WaitingLaunch,
 )
 _KEYS = {VmType: "name", Zone: "name"}  # primary keys that are not "id"
 _ANY_COUNT = 8
@@ -122,6 +125,8 @@ def _column(annotation: Any) -> tuple[type[peewee.Field], bool, Callable[[Any], 
         annotation, null = next(a for a in typing.get_args(annotation) if a is not type(None)), True
     if typing.get_origin(annotation) is tuple:
         return peewee.TextField, null, lambda v: json.dumps(v) if v else "[]", lambda v: tuple(json.loads(v))
+    if typing.get_origin(annotation) is Mapping:
+        return peewee.TextField, null, _map_out, lambda v: Map(json.loads(v))
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return peewee.TextField, null, str, annotation
     if annotation is bool:
@@ -135,6 +140,10 @@ def _column(annotation: Any) -> tuple[type[peewee.Field], bool, Callable[[Any], 
     if annotation is str:
         return peewee.TextField, null, _same, _same
     raise TypeError(f"no column for {annotation!r}")
+
+
+def _map_out(value: Mapping[str, str]) -> str:
+    return json.dumps(dict(value), sort_keys=True) if value else "{}"
 
 
 class _Table:
@@ -246,12 +255,20 @@ def _totals(store: Store) -> None:
     store.database.create_tables([store.tables[kind].model for kind in (Counter, Accounted)])
 
 
+def _waiting(store: Store) -> None:
+    """Launches that wait; and a reservation keeps the hints that it was made with."""
+    store.database.create_tables([store.tables[WaitingLaunch].model])
+    if "hints" not in {column.name for column in store.database.get_columns("reservation")}:
+        store._execute("ALTER TABLE reservation ADD COLUMN hints TEXT NOT NULL DEFAULT '{}'")
+
+
 MIGRATIONS: tuple[Callable[[Store], None], ...] = (
     _first,
     _people,
     _captures,
     _leases,
     _totals,
+    _waiting,
 )  # forward only; number = position + 1
 
 
@@ -297,7 +314,7 @@ class Store:
     def rows(self, ended_since: int) -> Iterator[Any]:
         """All rows that the view holds: ended instances and their reservations only since that moment."""
         for kind in ROWS:
-            if kind in (Usage, Mail, Instance, Reservation):
+            if kind in (Usage, Mail, Instance, Reservation, WaitingLaunch):
                 continue
             waits = self.tables[kind].model.decided_at.is_null() if kind is Application else None
             yield from self.select(kind, waits)
@@ -310,6 +327,7 @@ class Store:
         ids = sorted(shown)
         for start in range(0, len(ids), 500):
             yield from self.select(Reservation, model.id.in_(ids[start : start + 500]))
+        yield from self.select(WaitingLaunch)  # the view reads it together with the two before
 
     def select(
         self, kind: type, where: Any = None, limit: int | None = None, newest: bool = False

@@ -11,7 +11,7 @@ for as long as it likes, at the price of a pointer.  The journal publishes a vie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from immutables import Map
@@ -19,7 +19,8 @@ from immutables import Map
 from euca_rpc.clock import HOUR, Micros, moment
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Remove
-from euca_rpc.policy.values import Target
+from euca_rpc.policy.hints import meant
+from euca_rpc.policy.values import Launch, Tally, Target, Waiting
 from euca_rpc.types import (
     AccessKey,
     Account,
@@ -48,6 +49,7 @@ from euca_rpc.types import (
     Usage,
     User,
     VmType,
+    WaitingLaunch,
     Zone,
 )
 
@@ -64,14 +66,6 @@ class Poll:
     asking: bool = False
     told_roster: int = -1  # the roster version that this cluster controller confirmed
     start_id: str = ""  # of the cluster controller process that confirmed it
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What an account or a user holds."""
-
-    instances: int = 0
-    size: Size = field(default_factory=Size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +88,7 @@ class View:
     leases: Map[str, InstanceLease] = Map()
     counters: Map[str, Counter] = Map()
     accounted: Map[str, Accounted] = Map()
+    waiting_rows: Map[str, WaitingLaunch] = Map()
     captures: Map[str, Capture] = Map()  # those under way: one that is over has no row
     zones: Map[str, Zone] = Map()
     nodes: Map[str, Node] = Map()
@@ -119,6 +114,7 @@ class View:
     ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
     lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
     by_account: Map[str, Map[str, Reservation]] = Map()
+    waiting: Map[str, Waiting] = Map()  # reservation id → the launch that waits, as policies see it
     tags: Map[str, tuple[tuple[str, str], ...]] = Map()  # resource id → (key, value), by key
     targets: Map[str, Target] = Map()
     log: Map[int, tuple[str, ...]] = Map()  # snapshot number → targets that it changed
@@ -172,6 +168,7 @@ _TABLE: dict[type, str] = {
     InstanceLease: "leases",
     Counter: "counters",
     Accounted: "accounted",
+    WaitingLaunch: "waiting_rows",
     Contact: "contacts",
     Poll: "polls",
 }
@@ -316,6 +313,35 @@ class _Draft:
         if new is not None:
             self.v["lease_hours"] = _put_inner(self.v["lease_hours"], new.due // HOUR, new.id, None)
 
+    def wait(self, old: WaitingLaunch | None, new: WaitingLaunch | None) -> None:
+        waiting = self.v["waiting"]
+        if new is not None:
+            self.v["waiting"] = waiting.set(new.id, self._waiting(new))
+        elif old is not None:
+            self.v["waiting"] = _drop(waiting, old.id)
+
+    def _waiting(self, row: WaitingLaunch) -> Waiting:
+        """Its reservation and instances are there: they come before it, in a launch and out of the store."""
+        reservation: Reservation = self.v["reservations"][row.id]
+        rows = [self.v["instances"][i] for i in reservation.instance_ids if i in self.v["instances"]]
+        ids = tuple(i.id for i in rows if i.ended_at is None)
+        like: Instance = rows[0]
+        launch = Launch(
+            account_id=reservation.account_id,
+            user_id=reservation.created_by,
+            vm_type=like.vm_type,
+            size=like.size,
+            architecture=like.architecture,
+            min_count=row.least,
+            max_count=len(ids),
+            zone=row.zone,
+            service_class=like.service_class,
+            hints=reservation.hints,
+            reservation_id=row.id,
+            **meant(reservation.hints, row.since),
+        )
+        return Waiting(row.id, launch, ids, row.since, row.again, row.until, row.policy, row.reason)
+
     def key(self, old: KeyPair | None, new: KeyPair | None) -> None:
         if old is not None:
             self.v["key_names"] = _drop(self.v["key_names"], f"{old.account_id}/{old.name}")
@@ -361,6 +387,7 @@ _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     Session: _Draft.session,
     KeyPair: _Draft.key,
     InstanceLease: _Draft.lease,
+    WaitingLaunch: _Draft.wait,
     Tag: _Draft.tag,
 }
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from immutables import Map
+
 from euca_rpc.clock import Micros
-from euca_rpc.types import Size
+from euca_rpc.types import Instance, InstanceLease, Reservation, Size
 
 
 # ----------------------------------------------------------------------------------------------- what is seen
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One request for machines, as admission and leases see it."""
+    """One request for machines, as admission and leases see it.  What follows from hints: `policy.hints`."""
 
     account_id: str
     user_id: str
@@ -26,10 +28,12 @@ class Launch:
     service_class: str = "regular"
     priority: int = 0
     hints: Mapping[str, str] = field(default_factory=dict)
-    start: Micros | None = None
-    min_duration: Micros | None = None
-    max_duration: Micros | None = None
-    bid: float | None = None
+    start: Micros | None = None  # the moment at which it is to begin; None: as soon as it can
+    min_duration: Micros | None = None  # its machines are wanted for so long
+    max_duration: Micros | None = None  # and no longer than so long
+    bid: float | None = None  # the highest price that is paid
+    wait: Micros | None = None  # how long its user is ready to wait; None: nothing was said of it
+    reservation_id: str = ""  # of a launch that waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,28 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What an account or a user holds: machines that run, are stopped, or wait."""
+
+    instances: int = 0
+    size: Size = field(default_factory=Size)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A launch that was told to wait: its instances are there, pending, and on no node."""
+
+    reservation_id: str
+    launch: Launch
+    instance_ids: tuple[str, ...]
+    since: Micros
+    again: Micros  # it is asked again at the latest
+    until: Micros  # it is given up
+    policy: str  # who holds it; "": nobody, there is no room
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyView:
     """The frozen world of one call."""
 
@@ -76,6 +102,11 @@ class PolicyView:
     published: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0  # for random.Random(seed): the same snapshot gives the same proposal
+    instances: Mapping[str, Instance] = Map()  # also those that ended within the hour (`ended_at`)
+    reservations: Mapping[str, Reservation] = Map()  # with the hints of the launch that made them
+    leases: Mapping[str, InstanceLease] = Map()  # by instance: until when it may run
+    waiting: Mapping[str, Waiting] = Map()  # by reservation
+    usage: Mapping[str, Tally] = Map()  # by "account/ID" and "user/ID": what each holds now
 
 
 class Snapshot(Protocol):
@@ -101,8 +132,16 @@ class No:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    reason: str
-    until: Micros
+    reason: str  # a sentence for the user
+    until: Micros  # ask again then, or earlier if something changed
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who says that a launch is to wait."""
+
+    policy: str
+    wait: Wait
 
 
 @dataclass(frozen=True, slots=True)

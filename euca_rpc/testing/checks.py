@@ -17,8 +17,9 @@ from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle, reconcile
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.store import Store
-from euca_rpc.cloud.view import Tally, View
+from euca_rpc.cloud.view import View
 from euca_rpc.node.record import LOG, Record, Tombstone, remembered
+from euca_rpc.policy.values import Tally
 from euca_rpc.testing.history import FENCED, History
 from euca_rpc.testing.network import Sent
 from euca_rpc.types import Instance, Intent, Seen, Size, Token, Usage
