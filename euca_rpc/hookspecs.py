@@ -16,6 +16,7 @@ from typing import Any
 import pluggy
 
 from euca_rpc.nouns import Core, Interface
+from euca_rpc.policy.actions import Action
 from euca_rpc.policy.values import Entry, Launch, LaunchClass, Lease, No, PolicyView, Target, Wait
 from euca_rpc.types import Event
 
@@ -57,6 +58,11 @@ class PolicySpec:
         self, batch: list[Launch], targets: Mapping[str, Target], view: PolicyView
     ) -> dict[int, str] | None:
         """Place a whole batch at once: index of the machine → target.  The core verifies it."""
+
+    @policy_spec
+    def tend(self, view: PolicyView) -> list[Action] | None:
+        """What is to be done about machines, launches that wait, nodes and published values.  Asked when something of it
+        changed, at most once a second, and as often as the module's TEND_EVERY (seconds) says.  Fails: nothing is done."""
 
 
 class InterfaceSpec:

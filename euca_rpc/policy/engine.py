@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from euca_rpc.clock import Clock, iso
+from euca_rpc.clock import Clock, Micros, iso
 from euca_rpc.errors import EucaError
 from euca_rpc.policy import refusal
+from euca_rpc.policy.actions import MOST_ACTIONS, Action, named, objection
 from euca_rpc.policy.health import LIMIT, Health
 from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched, place_of
 from euca_rpc.policy.loader import Policy, bind
@@ -136,6 +137,18 @@ class Engine:
         """What ``policy`` adds for each event, in order.  The list ends before the first that it has no answer to: that
         one is for asking again."""
         return self._run(lambda calls: self._account(calls, policy, events))
+
+    def tenders(self) -> dict[str, Micros | None]:
+        """The policies that tend and may be called, and how often each wants to be asked at least."""
+        return {
+            name: policy.tend_every
+            for name, policy in self._policies.items()
+            if "tend" in policy.hooks and not self._health[name].tripped
+        }
+
+    def tend(self, policy: str, view: PolicyView) -> list[Action]:
+        """What ``policy`` wants done; without what makes no sense, which is counted."""
+        return self._run(lambda calls: self._tend(calls, policy, view))
 
     def place(
         self,
@@ -255,6 +268,28 @@ class Engine:
                 return answers
             answers.append(said or ())
         return answers
+
+    # ------------------------------------------------------------------------------------------------- tend
+    def _tend(self, calls: Calls, name: str, view: PolicyView) -> list[Action]:
+        if name not in self.tenders():
+            return []
+        hook = self._policies[name].hooks["tend"]
+        try:
+            said = calls.call(name, "tend", hook, view)
+        except Raised as failure:
+            self._failed(name, "tend", str(failure))
+            return []
+        if said is None:
+            return []
+        if not isinstance(said, list | tuple) or len(said) > MOST_ACTIONS:
+            trouble = f"tend returned {said!r:.100}, not a list of at most {MOST_ACTIONS} actions"
+            self._failed(name, "tend", trouble + place_of(hook))
+            return []
+        troubles = [(one, objection(one, view)) for one in said]
+        wrong = [f"{named(one)}: {trouble}" for one, trouble in troubles if trouble]
+        if wrong:
+            self._failed(name, "tend", f"tend wants {'; '.join(wrong[:3])}{place_of(hook)}")
+        return [one for one, trouble in troubles if not trouble]
 
     # ------------------------------------------------------------------------------------------------ place
     def _place(

@@ -22,6 +22,7 @@ from typing import Any
 
 import pluggy
 
+from euca_rpc.clock import SECOND, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import POLICY_PROJECT, PolicySpec
 
@@ -51,6 +52,7 @@ class Policy:
     flat: bool = False  # its score is not given the target: one answer holds for all targets of a class
     parameters: Mapping[str, Any] = field(default_factory=dict)  # name → usual value: the plugin's PARAMETERS
     broken: str = ""  # why it cannot be called at all
+    tend_every: Micros | None = None  # asked at least so often: the plugin's TEND_EVERY, in seconds
 
 
 def offered() -> frozenset[str]:
@@ -95,7 +97,11 @@ def bind(name: str, plugin: Any) -> Policy:
             hooks[caller.name] = _full(caller.name, implementation.function, implementation.argnames)
             flat |= caller.name == "score" and "target" not in implementation.argnames
     hints, parameters = getattr(plugin, "HINTS", ()), getattr(plugin, "PARAMETERS", {})
-    return Policy(name, hooks, tuple(hints), flat, dict(parameters))
+    every = getattr(plugin, "TEND_EVERY", None)
+    if every is not None and not (isinstance(every, int | float) and every >= 1):
+        return Policy(name, broken=f"its TEND_EVERY is {every!r:.40}, not a number of seconds from 1")
+    often = None if every is None else int(every * SECOND)
+    return Policy(name, hooks, tuple(hints), flat, dict(parameters), tend_every=often)
 
 
 def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:

@@ -13,6 +13,7 @@ from euca_rpc.clock import ManualClock
 from euca_rpc.hookspecs import PolicySpec, policy
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
+from euca_rpc.policy.values import PolicyView
 from euca_rpc.types import Event
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "policies"
@@ -81,11 +82,16 @@ def test_the_pages_say_which_hooks_are_called() -> None:
         def arrange(self) -> None:
             called.add("arrange")
 
+        @policy
+        def tend(self) -> None:
+            called.add("tend")
+
     assert {name for name in vars(Everything) if not name.startswith("_")} == set(HOOKS)
     namespace = world()
     namespace["run"](Everything(), namespace["node"]("z1/a"), count=2)
     engine = Engine({"mine": Everything()}, cloud_policy="mine", clock=ManualClock(), isolation=Inline())
     engine.account("mine", [Event(0, "alice", "ec2", "", "instance.launched", "i-00000001")])
+    engine.tend("mine", PolicyView(0, {}))
     index = (PAGES / "index.md").read_text()
     for hook in HOOKS:
         page = (PAGES / f"{hook}.md").read_text()
