@@ -241,13 +241,12 @@ def start(config: Config) -> subprocess.Popen[bytes]:
 
 
 def wait_for(config: Config, output: Output, child: subprocess.Popen[bytes]) -> None:
-    output.say("Ctrl-C ends it.")
-
     def ended(*_: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, ended)
     try:
+        output.say("Ctrl-C ends it.")  # whoever has read this may do it at once
         child.wait()
     except KeyboardInterrupt:
         with output.step("everything ended"):
