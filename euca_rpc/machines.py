@@ -93,3 +93,5 @@ class NodeReport:
     machines: tuple[MachineReport, ...] = ()
     warnings: tuple[str, ...] = ()
     captures: tuple[CaptureReport, ...] = ()  # that it was not told to forget yet
+    sleeps: bool = False  # it can be put to sleep
+    mac: str = ""  # what wakes it then

@@ -234,10 +234,24 @@ class Image:
     created_at: Micros = 0
     removed_at: Micros | None = None
     launch_accounts: tuple[str, ...] = ()  # account numbers that may launch it besides its owner
-    state: str = "available"  # made from a machine: first "pending", with a `Capture`; or for good "failed"
-    reason_code: str = ""  # why it is pending or failed
+    # "available"; made from a machine: first "pending", with a `Capture`, or for good "failed"; "disabled": not to be launched
+    state: str = "available"
+    reason_code: str = ""  # why it is not available
     reason: str = ""
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What an upload is declared to be, and who may launch it."""
+
+    name: str
+    kind: str
+    format: str
+    architecture: str
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +399,8 @@ class InstanceLease:
     granted: Micros  # until when the policy gave it, before it was extended
     ahead: Micros | None = None  # so long before the end its user is warned; None: not at all
     warned: bool = False
+    evicted: str = ""  # why a policy wants the machine back; "": a lease like any other
+    noticed: Micros | None = None  # when the user was told of that
 
     @property
     def due(self) -> Micros:
@@ -414,8 +430,8 @@ class WaitingLaunch:
     reason: str
     least: int  # machines below which it is not placed
     zone: str | None = None  # that the launch named
-    asked_for: Micros | None = None  # how long its user is ready to wait, as it was told
     passed: str = ""  # a policy that let it go ahead, and is not asked again
+    firm: bool = False  # not asked before `again`, whatever changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,6 +529,15 @@ class Node:
     boot_id: str = ""
     last_used: int = 0  # ordinal of the last placement here: round robin's durable position
     added_at: Micros = 0
+    drained_by: str = ""  # the policy that drained it; "": an administrator did
+    why: str = ""  # that policy's reason; of a node that rests: why it was put to sleep, or is woken, or does not wake
+    power: str = "on"  # "on" | "sleeping" (told to) | "asleep" | "waking" (`cloud.power`)
+    power_since: Micros = 0
+    power_by: str = ""  # who last put it to sleep or woke it
+    power_try: Micros = 0  # when the order may be sent again
+    power_deadline: Micros | None = None
+    sleeps: bool = False  # it said that it can be put to sleep
+    mac: str = ""  # what wakes it
 
     @property
     def asked(self) -> bool:

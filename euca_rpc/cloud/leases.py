@@ -32,6 +32,7 @@ from euca_rpc.policy.values import Granted
 from euca_rpc.types import Caller, Event, Instance, InstanceLease, Intent, User, UserStatus
 
 ENDED = "Server.LeaseEnded"
+EVICTED = "Server.SpotInstanceTermination"  # as EC2 calls it
 WARNING = "lease_warning"  # the kind of mail
 
 Letter = Callable[[View, Micros, str, User, Mapping[str, str]], tuple[Change, ...]]
@@ -133,11 +134,15 @@ def end(view: View, now: Micros, ids: Iterable[str]) -> Outcome:
             continue
         if lease.until > now or _too_early(i, lease):
             continue
-        reason = f"its lease ended at {moment(lease.until)} (policy {lease.policy})"
+        code, reason = ENDED, f"its lease ended at {moment(lease.until)} (policy {lease.policy})"
+        if lease.evicted:
+            code = EVICTED
+            reason = f"evicted at {moment(lease.until)}, as told at {moment(lease.noticed or 0)} (policy {lease.policy}):"
+            reason += f" {lease.evicted}"
         want = lifecycle.want_stopped if lease.then == "stop" else lifecycle.want_terminated
-        new = want(i, now, ENDED, reason)
+        new = want(i, now, code, reason)
         changes += [Put(new), Remove(lease)]
-        facts = {"state": lifecycle.state(new), "code": ENDED, "reason": reason}
+        facts = {"state": lifecycle.state(new), "code": code, "reason": reason}
         events.append(event(f"instance.{lease.then}", i.id, now, "cloud", i.account_id, facts))
     return Outcome(tuple(changes), tuple(events))
 

@@ -87,7 +87,7 @@ def add(by: Caller | str, zone: str, host: str) -> Callable[[View, Micros], Outc
         if old is None:
             node = Node(key, zone, host, added_at=now)
         else:
-            node = replace(old, admin_state="returning", added_at=now)
+            node = replace(old, admin_state="returning", added_at=now, power="on", drained_by="")
             if key in view.contacts:  # what was heard before counts no more
                 changes.append(Forget(view.contacts[key]))
         return Outcome((Put(node), *changes), (event("node.added", key, now, by),), node)
@@ -124,7 +124,9 @@ def set_state(by: Caller, name: str, state: str) -> Callable[[View, Micros], Out
         if not node.asked:
             raise EucaError("state_conflict", f"{node.id} was {node.admin_state}: add it again first")
         return Outcome(
-            (Put(replace(node, admin_state=state)),), (event(f"node.{state}", node.id, now, by),), node.id
+            (Put(replace(node, admin_state=state, drained_by="")),),
+            (event(f"node.{state}", node.id, now, by),),
+            node.id,
         )
 
     return verb

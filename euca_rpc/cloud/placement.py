@@ -10,6 +10,7 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Clock, Micros
+from euca_rpc.cloud import published
 from euca_rpc.cloud.policies import PARAMETER, of_zones
 from euca_rpc.cloud.totals import Totals
 from euca_rpc.cloud.view import View
@@ -52,6 +53,7 @@ def shown(view: View, now: Micros) -> PolicyView:
         now=now,
         targets=view.targets,
         totals=Totals(view.counters, now) if view.counters else Map(),
+        published=published.shown(view.settings),
         parameters=_parameters(view.settings),
         seed=view.number,
         instances=view.instances,

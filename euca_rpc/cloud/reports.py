@@ -7,6 +7,7 @@ forgotten by the node, which is not the same as ended.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
 from euca_rpc.machines import NodeReport
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def take(
@@ -89,6 +92,8 @@ def _node(
         architecture=r.architecture,
         hypervisor=r.hypervisor,
         boot_id=r.boot_id,
+        sleeps=r.sleeps,
+        mac=r.mac if _MAC.fullmatch(r.mac) else "",  # it becomes a word of a command
     )
     if new != node:
         changes.append(Put(new))

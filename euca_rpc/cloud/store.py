@@ -262,6 +262,25 @@ def _waiting(store: Store) -> None:
         store._execute("ALTER TABLE reservation ADD COLUMN hints TEXT NOT NULL DEFAULT '{}'")
 
 
+def _tending(store: Store) -> None:
+    """Evictions with notice, and nodes that policies drain and put to sleep."""
+    new = {
+        "instancelease": {"evicted": "TEXT NOT NULL DEFAULT ''", "noticed": "BIGINT"},
+        "node": {
+            **dict.fromkeys(("drained_by", "why", "power_by", "mac"), "TEXT NOT NULL DEFAULT ''"),
+            **dict.fromkeys(("power_since", "power_try"), "BIGINT NOT NULL DEFAULT 0"),
+            "power": "TEXT NOT NULL DEFAULT 'on'",
+            "power_deadline": "BIGINT",
+            "sleeps": "INTEGER NOT NULL DEFAULT 0",
+        },
+    }
+    for table, columns in new.items():
+        have = {column.name for column in store.database.get_columns(table)}
+        for name, kind in columns.items():
+            if name not in have:
+                store._execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
 MIGRATIONS: tuple[Callable[[Store], None], ...] = (
     _first,
     _people,
@@ -269,6 +288,7 @@ MIGRATIONS: tuple[Callable[[Store], None], ...] = (
     _leases,
     _totals,
     _waiting,
+    _tending,
 )  # forward only; number = position + 1
 
 
@@ -314,7 +334,7 @@ class Store:
     def rows(self, ended_since: int) -> Iterator[Any]:
         """All rows that the view holds: ended instances and their reservations only since that moment."""
         for kind in ROWS:
-            if kind in (Usage, Mail, Instance, Reservation, WaitingLaunch):
+            if kind in (Usage, Mail, Instance, Reservation):
                 continue
             waits = self.tables[kind].model.decided_at.is_null() if kind is Application else None
             yield from self.select(kind, waits)
@@ -327,7 +347,6 @@ class Store:
         ids = sorted(shown)
         for start in range(0, len(ids), 500):
             yield from self.select(Reservation, model.id.in_(ids[start : start + 500]))
-        yield from self.select(WaitingLaunch)  # the view reads it together with the two before
 
     def select(
         self, kind: type, where: Any = None, limit: int | None = None, newest: bool = False

@@ -10,6 +10,7 @@ for as long as it likes, at the price of a pointer.  The journal publishes a vie
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -69,6 +70,14 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """Soft: on which snapshot a launch that waits was last asked about."""
+
+    id: str  # of its reservation
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     number: int = 0
     # rows
@@ -100,6 +109,7 @@ class View:
     # soft rows
     contacts: Map[str, Contact] = Map()
     polls: Map[str, Poll] = Map()
+    asked_again: Map[str, AskedAgain] = Map()
     # indexes
     user_names: Map[str, str] = Map()  # name → user id
     wished_names: Map[str, Map[str, Application]] = Map()  # name → requests that wait
@@ -115,9 +125,12 @@ class View:
     lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
     by_account: Map[str, Map[str, Reservation]] = Map()
     waiting: Map[str, Waiting] = Map()  # reservation id → the launch that waits, as policies see it
+    line: tuple[tuple[Micros, str], ...] = ()  # since when, reservation id: who waits, first come first
+    opened: int = 0  # the snapshot at which something last changed that those who wait may have waited for
     tags: Map[str, tuple[tuple[str, str], ...]] = Map()  # resource id → (key, value), by key
     targets: Map[str, Target] = Map()
     log: Map[int, tuple[str, ...]] = Map()  # snapshot number → targets that it changed
+    resting: Map[str, None] = Map()  # ids of nodes that sleep, or are on their way there or back
     roster_version: int = 0  # raised when a node comes or goes
 
     def apply(self, changes: Iterable[Change]) -> View:
@@ -169,10 +182,12 @@ _TABLE: dict[type, str] = {
     Counter: "counters",
     Accounted: "accounted",
     WaitingLaunch: "waiting_rows",
+    AskedAgain: "asked_again",
     Contact: "contacts",
     Poll: "polls",
 }
 _UNSEEN = (Usage, Mail)  # rows that only the store keeps
+_OPENERS = (Setting, Zone)  # rows whose change may let a launch go on that waits
 _FIELDS = tuple(f.name for f in fields(View))
 
 
@@ -182,6 +197,8 @@ class _Draft:
     def __init__(self, base: View) -> None:
         self.v: dict[str, Any] = {name: getattr(base, name) for name in _FIELDS}
         self.stale: set[str] = set()
+        self.restless: set[str] = set()  # reservations that wait, or did
+        self.opens = False
 
     def take(self, change: Change) -> None:
         row = change.row
@@ -199,6 +216,8 @@ class _Draft:
         else:
             self.v[table] = self.v[table].set(key, row)
             new = row
+        if kind in _OPENERS:
+            self.opens = True
         index = _INDEX.get(kind)
         if index is not None:
             index(self, old, new)
@@ -206,14 +225,20 @@ class _Draft:
     def finish(self) -> View:
         v = self.v
         v["number"] += 1
+        for id in self.restless:
+            self._line_up(id)
         if self.stale:
             targets = v["targets"]
             for node_id in self.stale:
                 node = v["nodes"].get(node_id)
+                old = targets.get(node_id) if v["line"] else None
                 targets = _drop(targets, node_id) if node is None else targets.set(node_id, self.target(node))
+                self.opens = self.opens or (bool(v["line"]) and _better(old, targets.get(node_id)))
             v["targets"] = targets
             v["log"] = v["log"].set(v["number"], tuple(sorted(self.stale)))
         v["log"] = _drop(v["log"], v["number"] - _LOG_LENGTH - 1)
+        if self.opens and v["line"]:
+            v["opened"] = v["number"]
         return View(**v)
 
     # -------------------------------------------------------------------------------------------- indexes
@@ -226,11 +251,15 @@ class _Draft:
         alive_before = old is not None and old.ended_at is None
         alive = new is not None and new.ended_at is None
         if old is not None and new is not None and old.node != new.node:
-            self._claim(old.node, Size() - before)
+            self._leave(old.node, row.id, before)
             self._claim(new.node, after)
-            v["on_node"] = _drop_inner(v["on_node"], old.node, row.id)
         elif before != after:
             self._claim(row.node, after - before)
+        waited = old is not None and lifecycle.waits(old)
+        if waited or (new is not None and not new.node):
+            self.restless.add(row.reservation_id)
+            before = lifecycle.counted(old) if old else Size()
+            after = lifecycle.counted(new) if new else Size()
         if before != after or alive != alive_before:
             step = int(alive) - int(alive_before)
             for scope in ("account/" + row.account_id, "user/" + row.created_by):
@@ -239,14 +268,13 @@ class _Draft:
                     scope, Tally(tally.instances + step, tally.size + after - before)
                 )
         if alive:
-            if not alive_before or (old is not None and old.node != row.node):
+            if row.node and (not alive_before or (old is not None and old.node != row.node)):
                 v["on_node"] = _put_inner(v["on_node"], row.node, row.id, None)
                 self.stale.add(row.node)
             if row.public_address:
                 v["addresses"] = v["addresses"].set(row.public_address, row.id)
         elif alive_before:
-            v["on_node"] = _drop_inner(v["on_node"], row.node, row.id)
-            self.stale.add(row.node)
+            self._leave(row.node, row.id, Size())
             if v["addresses"].get(row.public_address) == row.id:
                 v["addresses"] = v["addresses"].delete(row.public_address)
         untold = new is not None and lifecycle.untold(new)
@@ -258,6 +286,11 @@ class _Draft:
             v["ended"] = v["ended"].set(row.id, new.ended_at)
         else:
             v["ended"] = _drop(v["ended"], row.id)
+
+    def _leave(self, node_id: str, instance_id: str, held: Size) -> None:
+        if node_id:
+            self.v["on_node"] = _drop_inner(self.v["on_node"], node_id, instance_id)
+            self._claim(node_id, Size() - held)
 
     def _claim(self, node_id: str, by: Size) -> None:
         self.v["claimed"] = self.v["claimed"].set(node_id, self.v["claimed"].get(node_id, Size()) + by)
@@ -276,6 +309,11 @@ class _Draft:
         )
         if listed[0] != listed[1]:
             self.v["roster_version"] += 1
+        rests = new is not None and new.asked and new.power != "on"
+        if rests or (old is not None and old.power != "on"):
+            self.v["resting"] = (
+                self.v["resting"].set(row.id, None) if rests else _drop(self.v["resting"], row.id)
+            )
 
     def contact(self, old: Contact | None, new: Contact | None) -> None:
         row = new or old
@@ -314,17 +352,34 @@ class _Draft:
             self.v["lease_hours"] = _put_inner(self.v["lease_hours"], new.due // HOUR, new.id, None)
 
     def wait(self, old: WaitingLaunch | None, new: WaitingLaunch | None) -> None:
-        waiting = self.v["waiting"]
-        if new is not None:
-            self.v["waiting"] = waiting.set(new.id, self._waiting(new))
-        elif old is not None:
-            self.v["waiting"] = _drop(waiting, old.id)
+        row = new or old
+        assert row is not None
+        self.restless.add(row.id)
 
-    def _waiting(self, row: WaitingLaunch) -> Waiting:
-        """Its reservation and instances are there: they come before it, in a launch and out of the store."""
-        reservation: Reservation = self.v["reservations"][row.id]
-        rows = [self.v["instances"][i] for i in reservation.instance_ids if i in self.v["instances"]]
-        ids = tuple(i.id for i in rows if i.ended_at is None)
+    def _line_up(self, id: str) -> None:
+        """Anew, from the row, its reservation and its instances, whichever of them changed."""
+        v = self.v
+        row, before = v["waiting_rows"].get(id), v["waiting"].get(id)
+        v["line"] = tuple(place for place in v["line"] if place[1] != id)
+        v["waiting"] = _drop(v["waiting"], id)
+        if row is None:
+            v["asked_again"] = _drop(v["asked_again"], id)
+        elif (waits := self._waiting(row)) is not None:
+            v["waiting"] = v["waiting"].set(id, waits)
+            line = list(v["line"])
+            insort(line, (waits.since, id))
+            v["line"] = tuple(line)
+        after = v["waiting"].get(id)
+        if before is not None and (after is None or len(after.instance_ids) < len(before.instance_ids)):
+            self.opens = True  # others may go on
+
+    def _waiting(self, row: WaitingLaunch) -> Waiting | None:
+        """None: all that waited has ended."""
+        reservation: Reservation | None = self.v["reservations"].get(row.id)
+        there = [self.v["instances"].get(i) for i in reservation.instance_ids] if reservation else []
+        rows = [i for i in there if i is not None and lifecycle.waits(i)]
+        if reservation is None or not rows:
+            return None
         like: Instance = rows[0]
         launch = Launch(
             account_id=reservation.account_id,
@@ -332,14 +387,15 @@ class _Draft:
             vm_type=like.vm_type,
             size=like.size,
             architecture=like.architecture,
-            min_count=row.least,
-            max_count=len(ids),
+            min_count=min(row.least, len(rows)),
+            max_count=len(rows),
             zone=row.zone,
             service_class=like.service_class,
             hints=reservation.hints,
             reservation_id=row.id,
             **meant(reservation.hints, row.since),
         )
+        ids = tuple(i.id for i in rows)
         return Waiting(row.id, launch, ids, row.since, row.again, row.until, row.policy, row.reason)
 
     def key(self, old: KeyPair | None, new: KeyPair | None) -> None:
@@ -374,6 +430,10 @@ class _Draft:
             last_used=n.last_used,
             machines=len(v["on_node"].get(n.id, ())),
             version=v["number"],
+            power=n.power,
+            power_since=n.power_since,
+            sleeps=n.sleeps,
+            drained_by=n.drained_by,
         )
 
 
@@ -403,6 +463,25 @@ def silence(contact: Contact | None) -> str:
     )
 
 
+def rest(n: Node) -> str:
+    """What a node that is not on is doing, naming the moment and who wanted it so; "" of one that is on."""
+    since = moment(n.power_since)
+    if n.power == "sleeping":
+        return f"going to sleep to save power since {since} ({n.power_by}: {n.why})"
+    if n.power == "asleep":
+        return f"asleep to save power since {since}, woken by demand ({n.power_by}: {n.why})"
+    if n.power == "waking":
+        return f"being woken since {since} ({n.power_by}: {n.why})"
+    return ""
+
+
+def _better(old: Target | None, new: Target | None) -> bool:
+    """There may be room where there was none."""
+    if new is None or not new.usable:
+        return False
+    return old is None or not old.usable or not new.room.fits(old.room)
+
+
 def _up(contact: Contact) -> bool:
     return contact.heard_at is not None and contact.silent_since is None
 
@@ -411,7 +490,10 @@ def _unusable(n: Node, zone: Contact | None, node: Contact | None) -> str:
     if n.admin_state == "returning":
         return "added again, and has yet to say that nothing of before is left there"
     if n.admin_state != "active":
-        return f"{n.admin_state} by an administrator"
+        who = f"policy {n.drained_by}: {n.why}" if n.drained_by else "an administrator"
+        return f"{n.admin_state} by {who}"
+    if n.power != "on":
+        return rest(n)
     if said := silence(zone):
         return f"its cluster controller is {said}"
     return silence(node)

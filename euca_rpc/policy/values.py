@@ -64,6 +64,10 @@ class Target:
     batch: int = 0  # of the launch being placed: how many of its machines were given to this target so far
     attributes: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
+    power: str = "on"  # "on" | "sleeping" (told to) | "asleep" | "waking": usable only when on
+    power_since: Micros = 0
+    sleeps: bool = False  # it can be put to sleep
+    drained_by: str = ""  # the policy that drained it; "": nobody, or an administrator
 
     @property
     def room(self) -> Size:
