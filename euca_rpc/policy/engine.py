@@ -30,9 +30,10 @@ from euca_rpc.policy import refusal
 from euca_rpc.policy.actions import MOST_ACTIONS, Action, named, objection
 from euca_rpc.policy.health import LIMIT, Health
 from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched, place_of
+from euca_rpc.policy.judging import Judge
 from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.noting import Notes
-from euca_rpc.policy.ranking import FAILED, Judge, Ranking, Rankings, Verdict, unfit
+from euca_rpc.policy.ranking import Ranking, Rankings, unfit
 from euca_rpc.policy.said import are_entries, no_lease
 from euca_rpc.policy.values import (
     Entry,
@@ -52,8 +53,6 @@ from euca_rpc.types import Event
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
 
 OnTrip = Callable[[str, str], None]
 
@@ -163,7 +162,8 @@ class Engine:
     ) -> Placement:
         """Between ``count_min`` and ``count_max`` targets, as many as there is room for; capacity_exhausted or
         policy_failed otherwise.  ``zone_policy``: the zones that have a policy of their own."""
-        launch = replace(launch, min_count=count_min, max_count=count_max)
+        if (launch.min_count, launch.max_count) != (count_min, count_max):
+            launch = replace(launch, min_count=count_min, max_count=count_max)
         return self._run(lambda calls: self._place(calls, launch, cls, snapshot, zone_policy))
 
     @property
@@ -351,47 +351,8 @@ class Engine:
         )
 
     def _judge(self, calls: Calls, policy: Policy, ranking: Ranking, zone: str) -> Judge:
-        name, cls = policy.name, ranking.cls
-        feasible, score = policy.hooks.get("feasible"), policy.hooks.get("score")
-        if self._health[name].tripped:
-            score = None  # (feasible: see _must_answer)
-
-        def judge(target: Target) -> Verdict:
-            kind = unfit(cls, zone, target)
-            if kind is not None:
-                return kind
-            if feasible is not None:
-                try:
-                    said = calls.call(name, "feasible", feasible, cls, target)
-                except Raised as failure:
-                    self._failed(name, "feasible", str(failure))
-                    return FAILED
-                if isinstance(said, No):
-                    return said
-                if said is not None:
-                    trouble = f"feasible returned {said!r:.100}, not None or No{place_of(feasible)}"
-                    self._failed(name, "feasible", trouble)
-                    return FAILED
-            if score is None:
-                return NEUTRAL
-            if ranking.flat is not None:
-                return ranking.flat
-            try:
-                value = calls.call(name, "score", score, cls, target)
-            except Raised as failure:
-                self._failed(name, "score", str(failure))
-                return NEUTRAL
-            if value is None:
-                return NEUTRAL
-            if type(value) in (float, int) and 0.0 <= value <= 1.0:  # NaN is not; True is no number here
-                if policy.flat:
-                    ranking.flat = float(value)
-                return float(value)
-            trouble = f"score returned {value!r:.100}, not a number from 0 to 1{place_of(score)}"
-            self._failed(name, "score", trouble)
-            return NEUTRAL
-
-        return judge
+        rated = not self._health[policy.name].tripped  # (feasible: see _must_answer)
+        return Judge(calls, policy, ranking, zone, rated, self._failed)
 
     def _ruled_out(
         self,

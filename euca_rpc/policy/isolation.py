@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from types import FrameType
@@ -57,6 +57,13 @@ class Calls(Protocol):
         """What the hook returns, unchecked; `Raised` if it raised."""
         ...
 
+    def each(
+        self, policy: str, hook: str, function: Callable[..., Any], first: Any, seconds: Sequence[Any]
+    ) -> list[Any]:
+        """What the hook returns of ``first`` and each of ``seconds``, unchecked, in order.  At the first that raises it ends:
+        then the last answer is the `Raised`."""
+        ...
+
 
 class Isolation(Protocol):
     def run(self, job: Callable[[Calls], T]) -> T:
@@ -80,6 +87,17 @@ class Inline:
             return function(*arguments)
         except (Exception, SystemExit) as failure:
             raise _raised(hook, failure) from failure
+
+    def each(
+        self, policy: str, hook: str, function: Callable[..., Any], first: Any, seconds: Sequence[Any]
+    ) -> list[Any]:
+        said: list[Any] = []
+        try:
+            for second in seconds:
+                said.append(function(first, second))
+        except (Exception, SystemExit) as failure:
+            said.append(_raised(hook, failure))
+        return said
 
 
 def _raised(hook: str, failure: BaseException) -> Raised:
@@ -116,6 +134,11 @@ class _HookNeeded(BaseException):
 
 class _NoHooks:
     def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        raise _HookNeeded
+
+    def each(
+        self, policy: str, hook: str, function: Callable[..., Any], first: Any, seconds: Sequence[Any]
+    ) -> list[Any]:
         raise _HookNeeded
 
 
@@ -199,7 +222,7 @@ class _Worker:
         frame = sys._current_frames().get(self._thread.ident or 0)
         inside: list[tuple[FrameType, int]] = []
         for at, line in traceback.walk_stack(frame) if frame is not None else ():
-            if at.f_code is _Worker.call.__code__:
+            if at.f_code in (_Worker.call.__code__, _Worker.each.__code__):
                 break
             inside.append((at, line))
         return _place(reversed(inside))
@@ -235,3 +258,24 @@ class _Worker:
             self.current = None
             if self.abandoned:
                 raise _Abandoned
+
+    def each(
+        self, policy: str, hook: str, function: Callable[..., Any], first: Any, seconds: Sequence[Any]
+    ) -> list[Any]:
+        if self.abandoned:
+            raise _Abandoned
+        said: list[Any] = []
+        clock = time.monotonic
+        try:
+            for second in seconds:
+                self.current = (policy, hook, clock())  # each has the whole budget
+                said.append(function(first, second))
+                if self.abandoned:
+                    break
+        except BaseException as failure:
+            said.append(_raised(hook, failure))
+        finally:
+            self.current = None
+            if self.abandoned:
+                raise _Abandoned
+        return said

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib.metadata import entry_points
+from operator import itemgetter
 from typing import Any
 
 import pluggy
@@ -50,6 +51,7 @@ class Policy:
         str, ...
     ] = ()  # the launch hints that its answers may depend on: the plugin's attribute HINTS
     flat: bool = False  # its score is not given the target: one answer holds for all targets of a class
+    classless: bool = False  # its score is not given the class: one answer holds for all classes
     parameters: Mapping[str, Any] = field(default_factory=dict)  # name → usual value: the plugin's PARAMETERS
     broken: str = ""  # why it cannot be called at all
     tend_every: Micros | None = None  # asked at least so often: the plugin's TEND_EVERY, in seconds
@@ -91,17 +93,19 @@ def bind(name: str, plugin: Any) -> Policy:
         log.error("policy %r does not fit the hook specification: %s", name, reason)
         return Policy(name, broken=f"it does not fit the hook specification: {reason}")
     hooks: dict[str, Hook] = {}
-    flat = False
+    flat = classless = False
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
             hooks[caller.name] = _full(caller.name, implementation.function, implementation.argnames)
-            flat |= caller.name == "score" and "target" not in implementation.argnames
+            if caller.name == "score":
+                flat |= "target" not in implementation.argnames
+                classless |= "cls" not in implementation.argnames
     hints, parameters = getattr(plugin, "HINTS", ()), getattr(plugin, "PARAMETERS", {})
     every = getattr(plugin, "TEND_EVERY", None)
     if every is not None and not (isinstance(every, int | float) and every >= 1):
         return Policy(name, broken=f"its TEND_EVERY is {every!r:.40}, not a number of seconds from 1")
     often = None if every is None else int(every * SECOND)
-    return Policy(name, hooks, tuple(hints), flat, dict(parameters), tend_every=often)
+    return Policy(name, hooks, tuple(hints), flat, classless, dict(parameters), tend_every=often)
 
 
 def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:
@@ -109,13 +113,12 @@ def _full(hook: str, function: Hook, wanted: tuple[str, ...]) -> Hook:
     given = tuple(inspect.signature(getattr(PolicySpec, hook)).parameters)[1:]
     if tuple(wanted) == given:
         return function
-    places = [given.index(name) for name in wanted]
-
-    @wraps(function)
-    def given_all(*arguments: Any) -> Any:
-        return function(*(arguments[place] for place in places))
-
-    return given_all
+    if not wanted:
+        return wraps(function)(lambda *arguments: function())
+    chosen = itemgetter(*map(given.index, wanted))
+    if len(wanted) == 1:
+        return wraps(function)(lambda *arguments: function(chosen(arguments)))
+    return wraps(function)(lambda *arguments: function(*chosen(arguments)))
 
 
 def _unknown(name: str, there: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """What policies are asked: counted and timed by hook, and told in the log for those that are traced.
 
-    job ─► Noted.call ─► Calls.call of the isolation ─► the hook
+    job ─► Noted.call, each ─► Calls.call, each of the isolation ─► the hook
 
-A call that returned or raised is counted; of one that hangs nobody knows how long it took, it is a failure alone.  What
+A call that returned or raised is counted; of one that hangs nobody knows how long it took: it is a failure alone, and the
+round that it was in is not counted.  What
 an answer is worth only the engine can say: it tells which failed.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -52,15 +53,15 @@ class Notes:
 class Noted:
     """Lies on the way of each call: what it costs, each placement pays several times."""
 
-    __slots__ = ("_call", "_tallies", "_traced")
+    __slots__ = ("_calls", "_tallies", "_traced")
 
     def __init__(self, calls: Calls, notes: Notes) -> None:
-        self._call, self._tallies, self._traced = calls.call, notes.tallies, notes.traced
+        self._calls, self._tallies, self._traced = calls, notes.tallies, notes.traced
 
     def call(self, policy: str, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
         began = perf_counter()
         try:
-            said = self._call(policy, hook, function, *arguments)
+            said = self._calls.call(policy, hook, function, *arguments)
         except Raised as failure:
             tally = self._tallies[policy, hook]
             tally.calls += 1
@@ -73,4 +74,20 @@ class Noted:
         tally.seconds += perf_counter() - began
         if self._traced and policy in self._traced:
             log.info("policy %s: %s said %r, asked %r", policy, hook, said, arguments)
+        return said
+
+    def each(
+        self, policy: str, hook: str, function: Callable[..., Any], first: Any, seconds: Sequence[Any]
+    ) -> list[Any]:
+        began = perf_counter()
+        said = self._calls.each(policy, hook, function, first, seconds)
+        tally = self._tallies[policy, hook]
+        tally.calls += len(said)
+        tally.seconds += perf_counter() - began
+        if self._traced and policy in self._traced:
+            for second, one in zip(seconds, said, strict=False):
+                if type(one) is Raised:
+                    log.info("policy %s: %s, asked %r", policy, one, (first, second))
+                else:
+                    log.info("policy %s: %s said %r, asked %r", policy, hook, one, (first, second))
         return said

@@ -10,7 +10,7 @@ them; the changes come from the snapshots' own log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
@@ -18,8 +18,9 @@ from euca_rpc.policy.values import LaunchClass, No, Snapshot, Target
 
 Entry = tuple[float, str]  # (-score, target id): the smallest is the best, ties go to the lower id
 Verdict = float | str | No  # a score; or why not: the core's kind of reason, or what the policy said
-Judge = Callable[[Target], Verdict]
+Judge = Callable[[Sequence[Target]], list[Verdict]]  # of each target, in order
 Key = tuple[str, int, LaunchClass]  # policy, its epoch, class
+Known = dict[str, tuple[Target, float]]  # target id → the score of this very target
 
 KEPT = 250  # rankings kept per zone; classes beyond that are ranked anew each time they come round
 FAILED = "failed"  # the policy's `feasible` failed on this target: closed, and asked again next time
@@ -37,37 +38,48 @@ def unfit(cls: LaunchClass, zone: str | None, target: Target) -> str | None:
 
 
 class Ranking:
-    def __init__(self, policy: str, cls: LaunchClass, members: set[str]) -> None:
+    def __init__(self, policy: str, cls: LaunchClass, members: set[str], known: Known) -> None:
         self.policy = policy
         self.cls = cls
         self.dirty = set(members)
         self.out: dict[str, str | No] = {}
         self.flat: float | None = None  # the score of every target, of a policy that does not look at them
+        self.known = known  # shared by all classes, of a policy that does not look at those
         self._live: dict[str, Entry] = {}
         self._heap: list[Entry] = []
 
     def refresh(self, targets: Mapping[str, Target], zone: str, judge: Judge) -> None:
+        if not self.dirty:
+            return
         # a fresh set, never `pop`: one that was large once is searched at its old size for ever
         dirty, self.dirty = self.dirty, set()
+        live, out, heap = self._live, self.out, self._heap
+        there = []
         for id in dirty:
             target = targets.get(id)
-            if target is None or target.zone != zone:
-                self._live.pop(id, None)
-                self.out.pop(id, None)
-                continue
-            try:
-                verdict = judge(target)
-            except BaseException:  # the job ends, or is done again elsewhere: then all are judged again
-                self.dirty |= dirty
-                raise
-            if isinstance(verdict, float):
-                self.out.pop(id, None)
-                entry = (-verdict, id)
-                self._live[id] = entry
-                heappush(self._heap, entry)
+            if target is not None and target.zone == zone:
+                there.append(target)
             else:
-                self._live.pop(id, None)
-                self.out[id] = verdict
+                live.pop(id, None)
+                out.pop(id, None)
+        try:
+            verdicts = judge(there)
+        except BaseException:  # the job ends, or is done again elsewhere: then all are judged again
+            self.dirty |= dirty
+            raise
+        for target, verdict in zip(there, verdicts, strict=True):
+            id = target.id
+            if isinstance(verdict, float):
+                if id in out:
+                    del out[id]
+                before = live.get(id)
+                if before is None or before[0] != -verdict:
+                    entry = (-verdict, id)
+                    live[id] = entry
+                    heappush(heap, entry)
+            else:
+                live.pop(id, None)
+                out[id] = verdict
                 if verdict == FAILED:
                     self.dirty.add(id)
         if len(self._heap) > 2 * len(self._live) + 64:  # mostly entries that nothing refers to any more
@@ -107,7 +119,7 @@ class Ranking:
                     batch=target.batch + 1,
                     last_used=last_used + len(chosen),
                 )
-                verdict = judge(target)
+                (verdict,) = judge((target,))
                 if isinstance(verdict, float):
                     heappush(touched, (-verdict, target.id, target))
         finally:
@@ -129,6 +141,7 @@ class Rankings:
         self._zone_of: dict[str, str] = {}
         # zone → the most recently used last; plain dicts, because going through an OrderedDict hashes every key
         self._rankings: dict[str, dict[Key, Ranking]] = {}
+        self._known: dict[tuple[str, int, str], Known] = {}  # by policy, its epoch, zone
         self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
 
     @property
@@ -165,7 +178,7 @@ class Rankings:
                     self._members[old].discard(id)
                 self._zone_of[id] = target.zone
                 self._members.setdefault(target.zone, set()).add(id)
-            for zone in {old, target.zone if target is not None else None} - {None}:
+            for zone in (old,) if target is None or old == target.zone else (old, target.zone):
                 for ranking in self._rankings.get(zone or "", {}).values():
                     ranking.dirty.add(id)
             self._highest = None
@@ -177,7 +190,8 @@ class Rankings:
         kept = self._rankings.setdefault(zone, {})
         ranking = kept.pop(key, None)
         if ranking is None:
-            ranking = Ranking(policy, cls, self._members.get(zone, set()))
+            known = self._known.setdefault((policy, epoch, zone), {})
+            ranking = Ranking(policy, cls, self._members.get(zone, set()), known)
             if len(kept) >= KEPT:
                 del kept[next(iter(kept))]
         kept[key] = ranking

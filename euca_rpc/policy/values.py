@@ -68,10 +68,17 @@ class Target:
     power_since: Micros = 0
     sleeps: bool = False  # it can be put to sleep
     drained_by: str = ""  # the policy that drained it; "": nobody, or an administrator
+    _room: Size | None = field(
+        default=None, init=False, repr=False, compare=False
+    )  # worked out when asked for
 
     @property
     def room(self) -> Size:
-        return self.offer - self.claimed
+        room = self._room
+        if room is None:
+            room = self.offer - self.claimed
+            object.__setattr__(self, "_room", room)
+        return room
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,100 @@ def test_many_short_calls_are_not_one_long_one() -> None:
     watched.close()
 
 
+def test_each_call_of_a_round_has_the_whole_budget() -> None:
+    watched = Watched(BUDGET)
+
+    def job(calls: Any) -> list[Any]:
+        said: list[Any] = calls.each("good", "score", lambda a, b: time.sleep(a) or b, BUDGET / 3, range(8))
+        return said
+
+    assert watched.run(job) == list(range(8))
+    watched.close()
+
+
+def test_one_call_of_a_round_that_hangs_is_found_among_many() -> None:
+    watched = Watched(BUDGET)
+    release = threading.Event()
+
+    def job(calls: Any) -> None:
+        calls.each("bad", "score", lambda a, b: b < 900 or release.wait(30), None, range(1000))
+
+    with pytest.raises(
+        Exception, match=r"score did not return within 0.15 s \(unit/test_policy_isolation.py:"
+    ):
+        watched.run(job)
+    release.set()
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_round_ends_at_the_first_that_raises(isolation: Any) -> None:
+    asked: list[int] = []
+
+    def hook(first: Any, second: int) -> float:
+        asked.append(second)
+        return 1 / (2 - second)
+
+    said = isolation().run(lambda calls: calls.each("bad", "score", hook, None, range(5)))
+    assert said[:2] == [0.5, 1.0]
+    assert type(said[2]) is Raised
+    assert "ZeroDivisionError" in str(said[2])
+    assert (len(said), asked) == (3, [0, 1, 2])
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_of_many_targets_no_more_are_asked_than_trip_it(isolation: Any) -> None:
+    calls: list[int] = []
+    e, _, _ = engine(failing("score", lambda: calls.append(1) or raises()), isolation())
+    shot = Shot(1, *(f"z1/{n:03}" for n in range(200)))
+    view = PolicyView(0, shot.targets)
+    placed = e.place(LAUNCH, CLASS, shot, view, count_min=1, count_max=1, zone_policy={})
+    assert placed.nodes == ("z1/000",)
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_target_that_raises_spoils_no_other(isolation: Any) -> None:
+    @policy
+    def feasible(target: Target) -> None:
+        if target.id == "z1/a":
+            raise KeyError("rack")
+
+    @policy
+    def score(target: Target) -> float:
+        return {"z1/a": 1.0, "z1/b": 0.4, "z1/d": 0.7, "z1/e": 0.6}[target.id]  # c is neutral: 0.5
+
+    plugin = type("Mixed", (), {"feasible": staticmethod(feasible), "score": staticmethod(score)})()
+    e, _, _ = engine(plugin, isolation())
+    shot = Shot(1, *(f"z1/{host}" for host in "abcde"))
+    large = LaunchClass("m1.large", Size(9, 1, 1), "x86_64")
+    view = PolicyView(0, shot.targets)
+    placed = e.place(LAUNCH, large, shot, view, count_min=4, count_max=5, zone_policy={})
+    assert placed.nodes == ("z1/d", "z1/e", "z1/c", "z1/b")
+    hooks = e.status()[0]["hooks"]
+    assert (hooks["feasible"]["calls"], hooks["feasible"]["failures"]) == (5, 1)
+    assert (hooks["score"]["calls"], hooks["score"]["failures"]) == (4, 1)
+
+
+def test_a_score_that_does_not_look_at_the_class_is_asked_once_for_a_change() -> None:
+    asked: list[str] = []
+
+    @policy
+    def score(target: Target) -> float:
+        asked.append(target.id)
+        return 0.5 + target.version / 100
+
+    plugin = type("Classless", (), {"score": staticmethod(score)})()
+    e, _, _ = engine(plugin, Inline())
+    shot = Shot(1, "z1/a", "z1/b")
+    for kind in ("m1.small", "m1.large", "c1.medium"):
+        cls = LaunchClass(kind, SIZE, "x86_64")
+        e.place(LAUNCH, cls, shot, PolicyView(0, {}), count_min=1, count_max=1, zone_policy={})
+    assert sorted(asked) == ["z1/a", "z1/b"]
+    later = Shot(2, "z1/a", "z1/b")
+    e.place(LAUNCH, CLASS, later, PolicyView(0, {}), count_min=1, count_max=1, zone_policy={})
+    assert len(asked) == 4
+
+
 def test_a_long_job_of_the_engine_itself_is_not_the_policys_fault() -> None:
     watched = Watched(BUDGET)
 

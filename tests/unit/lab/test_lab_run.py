@@ -102,7 +102,7 @@ def test_a_bug_planted_in_the_cloud_shows(
     right = run.simulate(workload, run.Plan(alike(4, 8), "greedy")).decisions
     monkeypatch.setattr(place, name, planted)
     if place is ranking:
-        monkeypatch.setattr("euca_rpc.policy.engine.unfit", planted)
+        monkeypatch.setattr("euca_rpc.policy.judging.unfit", planted)
     assert run.simulate(workload, run.Plan(alike(4, 8), "greedy")).decisions != right
 
 
