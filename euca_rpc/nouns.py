@@ -31,6 +31,7 @@ from euca_rpc.types import (
     Image,
     KeyPair,
     LaunchRequest,
+    NewImage,
     Reservation,
     Tag,
     VmType,
@@ -81,8 +82,21 @@ class Images(Protocol):
         image_not_found if the kernel or ramdisk that it would need was removed."""
         ...
 
+    def upload(self, caller: Caller, wanted: NewImage, size: int, chunks: Iterable[bytes]) -> Image:
+        """``chunks``: ``size`` bytes, passed on to the image server as they come and kept nowhere on the way; the calling
+        thread waits for them, so it must be one that nobody else needs.  What ``chunks`` raises goes through.  By an
+        administrator (denied); image_refused for what the inspection finds, parameter_invalid, image_not_found for the
+        kernel or ramdisk, unreachable, unsupported where there is no image server."""
+        ...
+
+    def enable(self, caller: Caller, id: str, enabled: bool = True) -> Image:
+        """A disabled image (state "disabled") cannot be launched (image_unavailable) and is seen by its owner and
+        administrators alone; what runs goes on.  By these two (denied); state_conflict while it is not made yet."""
+        ...
+
     def deregister(self, caller: Caller, id: str) -> None:
-        """By its owner or an administrator (denied); state_conflict while other images name it."""
+        """By its owner or an administrator (denied); state_conflict while other images name it.  Its bytes go, too, as soon as
+        nothing needs them."""
         ...
 
     def permit(

@@ -1,4 +1,4 @@
-"""`euca add_image`, `remove_image`, `build_test_image`.
+"""`euca add_image`, `remove_image`, `image enable`, `image disable`, `build_test_image`.
 
     file ─► image server (inspects it) ─► receipt ─► cloud controller (registers what the receipt says)
 
@@ -7,24 +7,20 @@ A file is copied: the source may be deleted.
 
 from __future__ import annotations
 
-import http.client
-import json
 import platform
-import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from euca_rpc.cli.frame import Command, Invocation, invocation
+from euca_rpc.cli.frame import Command, Group, Invocation, invocation
 from euca_rpc.cli.output import Output
 from euca_rpc.cli.remote import administrator, ask
 from euca_rpc.config import Config
 from euca_rpc.errors import EucaError
-from euca_rpc.images.client import is_image_server, upload
+from euca_rpc.images import client
 from euca_rpc.images.test_image import build
 from euca_rpc.wire.tls import Contexts
 
@@ -47,7 +43,7 @@ def add(
     architecture = architecture or platform.machine()
     with bar(output, f"{kind} {file.name}") as progress:
         task = progress.add_task("", total=file.stat().st_size)
-        receipt = upload(
+        receipt = client.upload(
             config.images_url,
             context,
             file,
@@ -159,26 +155,12 @@ def register(
 
 
 def forget(config: Config, sha256: str, ticket: str) -> None:
-    """Have the bytes deleted.  They are no image's any more, so a failure costs room on the disk and nothing else."""
-    where = urlsplit(config.images_url)
-    context = Contexts(administrator(config)).client
-    server = http.client.HTTPSConnection(where.hostname or "", where.port, timeout=30.0, context=context)
     try:
-        server.connect()
-        assert isinstance(server.sock, ssl.SSLSocket)
-        is_image_server(server.sock.getpeercert(binary_form=True) or b"")
-        server.request("DELETE", f"/blobs/{sha256}", headers={"Euca-Ticket": ticket})
-        answer = server.getresponse()
-        body = answer.read(1 << 20)
-        if answer.status >= 300:
-            raise EucaError.from_wire(json.loads(body))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        client.forget(config.images_url, Contexts(administrator(config)).client, sha256, ticket)
+    except EucaError as error:
         raise EucaError(
-            "unreachable",
-            f"The image is removed, but its bytes are still at {config.images_url}, which does not answer: {error}",
+            error.symbol, f"The image is removed, but its bytes are still there. {error.sentence}"
         ) from error
-    finally:
-        server.close()
 
 
 @click.command(
@@ -198,6 +180,32 @@ def remove_image(one: Invocation, id: str) -> None:
         one.output.document({"id": id, "bytes_deleted": bool(gone.get("forget"))})
     else:
         one.output.say(f"{id} is removed.")
+
+
+@click.group(
+    "image",
+    cls=Group,
+    help="Keep an image from being launched, and allow it again.",
+    examples="euca image disable emi-1a2b3c4d\neuca image enable emi-1a2b3c4d",
+)
+def image() -> None:
+    pass
+
+
+@image.command("disable", examples="euca image disable emi-1a2b3c4d")
+@click.argument("id")
+@invocation
+def disable(one: Invocation, id: str) -> None:
+    """Nobody can launch ID until it is enabled again; its owner and administrators alone still see it. What runs goes on."""
+    one.output.facts(ask(one.config(), "image_enable", {"id": id, "enabled": False}))
+
+
+@image.command("enable", examples="euca image enable emi-1a2b3c4d")
+@click.argument("id")
+@invocation
+def enable(one: Invocation, id: str) -> None:
+    """Let ID be launched again, by those who could before."""
+    one.output.facts(ask(one.config(), "image_enable", {"id": id, "enabled": True}))
 
 
 @click.command(

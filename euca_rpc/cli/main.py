@@ -31,6 +31,7 @@ WORDS = {
     "images": "serve:images",
     "add_image": "images:add_image",
     "remove_image": "images:remove_image",
+    "image": "images:image",
     "build_test_image": "images:build_test_image",
     "credentials": "people:credentials",
     "user": "people:user",

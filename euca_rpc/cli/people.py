@@ -104,7 +104,7 @@ def credentials(one: Invocation, user: str, directory: Path) -> None:
     one.output.say(f"Next: . {directory}/eucarc")
 
 
-@click.group("user", cls=Group, help="Add users; lock them out, let them in again.")
+@click.group("user", cls=Group, help="Add users; lock them out, let them in again; delete them.")
 def user() -> None:
     pass
 
@@ -137,6 +137,20 @@ def disable(one: Invocation, name: str) -> None:
 def enable(one: Invocation, name: str) -> None:
     """Let a disabled user in again, with the same keys."""
     one.output.facts(ask(one.config(), "user_enable", {"name": name, "enabled": True}))
+
+
+@user.command("delete", examples="euca user delete alice --instances keep")
+@click.argument("name")
+@click.option(
+    "--instances",
+    type=click.Choice(("keep", "terminate")),
+    required=True,
+    help="What becomes of the machines that NAME launched: they stay the account's, or end, protected ones too.",
+)
+@invocation
+def delete(one: Invocation, name: str, instances: str) -> None:
+    """Delete NAME for good: sessions end, keys and certificates fail at once, and the name is never used again."""
+    one.output.facts(ask(one.config(), "user_delete", {"name": name, "instances": instances}))
 
 
 @click.command(

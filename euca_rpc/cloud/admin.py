@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from euca_rpc.clock import HOUR, MINUTE, iso
+from euca_rpc.clock import HOUR, iso
 from euca_rpc.cloud import (
     accounts,
     credentials,
@@ -24,6 +24,8 @@ from euca_rpc.cloud import (
     nodes,
     operations,
     policies,
+    power,
+    published,
     switching,
     totals,
 )
@@ -33,12 +35,12 @@ from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.nodes import Trust
 from euca_rpc.cloud.policies import NoPolicies, Policies
 from euca_rpc.cloud.seal import Seal
-from euca_rpc.cloud.view import silence
+from euca_rpc.cloud.view import rest, silence
 from euca_rpc.cloud.zones import types_in_order
 from euca_rpc.errors import EucaError
 from euca_rpc.images import tickets
 from euca_rpc.shown import CredentialStatus
-from euca_rpc.types import Caller, Node, Quota, UserStatus
+from euca_rpc.types import Caller, NewImage, Node, Quota, UserStatus
 
 Rows = list[dict[str, Any]]
 
@@ -90,7 +92,10 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         "zones": zones(c, caller),
         "nodes": {
             "total": len(_listed(c)),
-            "silent": [n.id for n in _listed(c) if n.admin_state != "fenced" and _silence(c, n)],
+            "silent": [
+                n.id for n in _listed(c) if n.admin_state != "fenced" and _silence(c, n) and not _rests(n)
+            ],
+            "resting": {n.id: rest(n) for n in _listed(c) if n.power != power.ON},
             "warnings": {n.id: said for n in _listed(c) if (said := _warnings(c, n))},
         },
         "instances": states,
@@ -125,6 +130,11 @@ def _silence(c: Context, n: Node) -> str:
     return silence(view.contacts.get(n.zone)) or silence(view.contacts.get(n.id))
 
 
+def _rests(n: Node) -> bool:
+    """Its silence is as it should be."""
+    return n.power != power.ON and not power.overdue(n)
+
+
 def _warnings(c: Context, n: Node) -> list[str]:
     """As it last said; what was said before it fell silent may no longer be so."""
     contact = c.cloud.journal.view.contacts.get(n.id)
@@ -143,7 +153,8 @@ def node_list(c: Context, caller: Caller) -> Rows:
                 "host": n.host,
                 "state": n.admin_state,
                 "up": not _silence(c, n),
-                "trouble": _silence(c, n),
+                "power": n.power,
+                "trouble": rest(n) or _silence(c, n),
                 "warnings": _warnings(c, n),
                 "hypervisor": n.hypervisor,
                 "architecture": n.architecture,
@@ -292,8 +303,8 @@ def image_add(
     public: bool = True,
 ) -> dict[str, Any]:
     """``receipt``: what the image process signed after it had inspected the upload."""
-    facts = tickets.check(c.cloud.settings.blobs.ticket_key, receipt, tickets.RECEIPT, c.cloud.clock.wall())
-    image = c.cloud.journal.do(images.add(caller, c.cloud.ids, facts, name, kernel, ramdisk, public))
+    wanted = NewImage(name, "", "", "", kernel, ramdisk, public)  # the rest is what the receipt says
+    image = c.cloud.images.take(caller, receipt, wanted)
     return {"id": image.id, "kind": image.kind, "name": image.name, "sha256": image.sha256}
 
 
@@ -308,9 +319,13 @@ def image_remove(c: Context, caller: Caller, id: str) -> dict[str, Any]:
     free = c.cloud.journal.do(images.remove(caller, id.lower()))
     if free is None:
         return {"id": id, "forget": None}
-    until = c.cloud.clock.wall() + 10 * MINUTE
-    ticket = tickets.issue(c.cloud.settings.blobs.ticket_key, tickets.FORGET, {"sha256": free}, until)
+    ticket = c.cloud.settings.blobs.forget_ticket(free, c.cloud.clock.wall())
     return {"id": id, "sha256": free, "forget": ticket}
+
+
+def image_enable(c: Context, caller: Caller, id: str, enabled: bool = True) -> dict[str, Any]:
+    image = c.cloud.images.enable(caller, id.lower(), enabled)
+    return {"id": image.id, "state": image.state}
 
 
 # ---------------------------------------------------------------------------------------------------- nodes
@@ -351,6 +366,20 @@ def node_drain(c: Context, caller: Caller, name: str) -> dict[str, Any]:
 
 def node_undrain(c: Context, caller: Caller, name: str) -> dict[str, Any]:
     return {"id": c.cloud.journal.do(nodes.set_state(caller, name, "active")), "state": "active"}
+
+
+def node_sleep(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    """Only an empty node; it takes no machine from now on, and is woken by `node_wake` or by a policy."""
+    wish = power.sleep(caller, name, "an administrator wished it")
+    node = c.cloud.journal.do(wish)
+    c.cloud.wake()
+    return {"id": node.id, "power": node.power}
+
+
+def node_wake(c: Context, caller: Caller, name: str) -> dict[str, Any]:
+    node = c.cloud.journal.do(power.wake(caller, name, "an administrator wished it"))
+    c.cloud.wake()
+    return {"id": node.id, "power": node.power}
 
 
 def node_remove(c: Context, caller: Caller, name: str) -> dict[str, Any]:
@@ -397,6 +426,16 @@ def policy_trace(c: Context, caller: Caller, policy: str, on: bool) -> dict[str,
     return {"policy": policy, "traced": on}
 
 
+def policy_feed(c: Context, caller: Caller, key: str, value: Any = None) -> dict[str, Any]:
+    """Let policies see ``value`` (what JSON can say) as ``view.published[key]``; None: take it back."""
+    return {"name": key, "changed": c.cloud.journal.do(published.publish(caller, key, value))}
+
+
+def policy_published(c: Context, caller: Caller) -> Rows:
+    """What policies see of the world outside, and tell each other."""
+    return published.rows(c.cloud.journal.view)
+
+
 def policy_parameters(c: Context, caller: Caller) -> Rows:
     return policies.parameters(c.cloud.journal.view, c.policies.parameters())
 
@@ -430,6 +469,12 @@ def user_add(
     made = accounts.add_user(caller, c.cloud.ids, name, is_admin=admin, email=email, account_id=account)
     user = c.cloud.journal.do(made)
     return {"name": user.name, "account": user.account_id}
+
+
+def user_delete(c: Context, caller: Caller, name: str, instances: str) -> dict[str, Any]:
+    """``instances``: "terminate" or "keep"."""
+    gone = c.cloud.core.people.delete(caller, name, instances)
+    return {"name": gone.name, "status": gone.status, "instances": instances}
 
 
 def user_enable(c: Context, caller: Caller, name: str, enabled: bool = True) -> dict[str, Any]:
@@ -545,6 +590,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "history": history,
     "image_add": image_add,
     "image_remove": image_remove,
+    "image_enable": image_enable,
     "upload_add": upload_add,
     "node_add": node_add,
     "node_token": node_token,
@@ -553,6 +599,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "zone_token": zone_token,
     "node_drain": node_drain,
     "node_undrain": node_undrain,
+    "node_sleep": node_sleep,
+    "node_wake": node_wake,
     "node_remove": node_remove,
     "node_fence": node_fence,
     "policies": policy_list,
@@ -560,11 +608,14 @@ VERBS: dict[str, Callable[..., Any]] = {
     "policy_reset": policy_reset,
     "policy_trace": policy_trace,
     "policy_totals": policy_totals,
+    "policy_feed": policy_feed,
+    "policy_published": policy_published,
     "policy_parameters": policy_parameters,
     "policy_parameter": policy_parameter,
     "instance_extend": instance_extend,
     "user_add": user_add,
     "user_enable": user_enable,
+    "user_delete": user_delete,
     "credentials_create": credentials_create,
     "access_keys": access_keys,
     "key_create": key_create,

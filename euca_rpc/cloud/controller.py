@@ -21,10 +21,10 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import captures, launch, leases, lifecycle, reconcile, reports
+from euca_rpc.cloud import captures, launch, leases, lifecycle, power, reconcile, reports
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
-from euca_rpc.cloud.images import Images
+from euca_rpc.cloud.images import Depot, Images, NoDepot
 from euca_rpc.cloud.instances import Instances, Placer
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
@@ -35,6 +35,7 @@ from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.tags import Tags
+from euca_rpc.cloud.tending import NoTends, Tender, Tends
 from euca_rpc.cloud.totals import Accountant, Accounts, NoAccounts
 from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
@@ -73,6 +74,8 @@ class Settings:
     revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
     office: OfficeSettings = field(default_factory=OfficeSettings)
     accounts: Accounts = field(default_factory=NoAccounts)
+    tends: Tends = field(default_factory=NoTends)
+    depot: Depot = field(default_factory=NoDepot)
 
 
 class CloudController:
@@ -105,15 +108,18 @@ class CloudController:
         self._accountant = Accountant(settings.accounts, store, journal)
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
+        self.images = Images(journal, ids, clock, settings.blobs, settings.depot)
         self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool, store)
         self.office = office = open_office(
             settings.office, store, journal, clock, ids, seal, lambda: self.wake()
         )
+        letter, posted = office.reception.letter, lambda: office.reception.posted()
+        self._tender = Tender(settings.tends, journal, letter, posted, self._instances.start)
         self.core = Core(
             cloud_id=settings.cloud_id,
             zones=Zones(journal),
             types=Types(journal),
-            images=Images(journal, ids),
+            images=self.images,
             keys=Keys(journal, ids, self.key_pool),
             instances=self._instances,
             tags=Tags(journal),
@@ -133,8 +139,9 @@ class CloudController:
         if self._in_time(view, changes):
             return
         due = self._due
+        now = self.clock.now()
         news = view.unsettled or view.captures or view.lease_hours is not self._lease_hours
-        if news and (due is None or due > self.clock.now() + launch.GATHER):
+        if (news and (due is None or due > now + launch.GATHER)) or (due is not None and (tend := self._tender.due(view, now)) is not None and tend < due):
             self.wake()
 
     def _in_time(self, view: View, changes: Sequence[Change]) -> bool:
@@ -198,7 +205,41 @@ class CloudController:
                 case leases.End():
                     self.journal.do(partial(leases.end, ids=action.ids))
         counts_due = self._accountant.step(now)
-        return min((at for at in (due, copies_due, ends_due, counts_due) if at is not None), default=None)
+        if not self.clock_trouble:
+            self._tender.step(now)
+        power_due = self._turn_nodes(now)
+        tend_due = None if self.clock_trouble else self._tender.due(self.journal.view, now)
+        all_due = (due, copies_due, ends_due, counts_due, power_due, tend_due)
+        return min((at for at in all_due if at is not None), default=None)
+
+    def _turn_nodes(self, now: Micros) -> Micros | None:
+        """Nodes that are to sleep or wake; after the policies, which may just have wished it."""
+        if not self.journal.view.resting:
+            return None
+        orders, due = power.decide(self.journal.view, now)
+        for order in orders:
+            match order:
+                case power.Turn():
+                    self.journal.do(partial(power.mark_turned, ids=order.ids))
+                case power.Order():
+                    self._order_power(order)
+        return due
+
+    def _order_power(self, order: power.Order) -> None:
+        args = self.journal.do(partial(power.mark_ordered, order=order))
+        if args is None:
+            return
+
+        def answered(answer: Answer) -> None:
+            """Whether it worked is seen; that it was refused is only said."""
+            if answer.error is None or answer.error.symbol not in power.REFUSALS:
+                return
+            sentence = answer.error.sentence
+            refused = self.journal.submit(lambda v, n: power.mark_refused(v, n, order, sentence))
+            refused.add_done_callback(lambda done: self.wake())
+
+        zone = order.node.partition("/")[0]
+        self._carrier.call(object_name(CLUSTER, zone), order.method, args, answered)
 
     def _clock_jumped(self, now: Micros) -> bool:
         """A wrong clock must not terminate machines: deadlines are held until it is right again or was accepted."""

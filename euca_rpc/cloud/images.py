@@ -1,32 +1,86 @@
-"""Images: registered by what the image process has inspected, removed when nobody needs them."""
+"""Images: registered by what the image process has inspected, removed when nobody needs them.
+
+    available ◄─► disabled     by its owner or an administrator; nobody launches it, and only these two still see it
+        └─────────┴──► removed  its bytes go too, once no image, upload or machine needs them
+
+An upload through a page is passed on as it comes, by whichever thread brings it (`upload`): nothing else here waits for
+anybody, and nothing holds more than a piece of it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from euca_rpc.clock import Micros
+from euca_rpc.clock import Clock, Micros, moment
 from euca_rpc.cloud import captures
+from euca_rpc.cloud.accounts import check_administrator
+from euca_rpc.cloud.captures import AVAILABLE
 from euca_rpc.cloud.changes import Insert, Outcome, Put, Remove, event
 from euca_rpc.cloud.journal import Journal
+from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import IMAGE_PREFIX, Ids, resource_id
-from euca_rpc.types import Caller, Image, Upload
+from euca_rpc.images import tickets
+from euca_rpc.types import Caller, Image, NewImage, Upload
+
+DISABLED = "disabled"
+
+
+class Depot(Protocol):
+    """The way to the image server's process."""
+
+    def take(self, ticket: str, declared: tuple[str, str, str], size: int, chunks: Iterable[bytes]) -> str:
+        """Pass on ``size`` bytes; the receipt.  ``declared``: format, kind, architecture."""
+        ...
+
+    def forget(self, sha256: str, ticket: str) -> None:
+        """Have the bytes deleted, at some time; nobody waits for it."""
+        ...
+
+
+class NoDepot:
+    """Where there is no image server: in the simulator."""
+
+    def take(self, ticket: str, declared: tuple[str, str, str], size: int, chunks: Iterable[bytes]) -> str:
+        raise EucaError("unsupported", "this cloud has no image server")
+
+    def forget(self, sha256: str, ticket: str) -> None:
+        pass
 
 
 class Images:
-    def __init__(self, journal: Journal, ids: Ids) -> None:
-        self._journal, self._ids = journal, ids
+    def __init__(self, journal: Journal, ids: Ids, clock: Clock, blobs: Blobs, depot: Depot) -> None:
+        self._journal, self._ids, self._clock, self._blobs, self._depot = journal, ids, clock, blobs, depot
 
     def describe(self, caller: Caller, ids: Sequence[str] = ()) -> list[Image]:
         view = self._journal.view
         if ids:
             return [_visible(view, caller, image_id) for image_id in dict.fromkeys(ids)]
-        images = (i for i in view.images.values() if i.removed_at is None and may_use(caller, i))
+        images = (i for i in view.images.values() if i.removed_at is None and _sees(caller, i))
         return sorted(images, key=lambda i: (i.created_at, i.id))
+
+    def upload(self, caller: Caller, wanted: NewImage, size: int, chunks: Iterable[bytes]) -> Image:
+        check_administrator(caller)
+        _check_parts(self._journal.view, caller, wanted.name, wanted.kernel_id, wanted.ramdisk_id)
+        ticket = self._blobs.upload_ticket(caller.user_name, wanted, size, self._clock.wall())
+        declared = (wanted.format, wanted.kind, wanted.architecture)
+        return self.take(caller, self._depot.take(ticket, declared, size, chunks), wanted)
+
+    def take(self, caller: Caller, receipt: str, wanted: NewImage) -> Image:
+        """The image of what the image process inspected and signed; what ``wanted`` says of the bytes counts nothing."""
+        facts = tickets.check(self._blobs.ticket_key, receipt, tickets.RECEIPT, self._clock.wall())
+        parts = (wanted.kernel_id, wanted.ramdisk_id)
+        made = add(caller, self._ids, facts, wanted.name, *parts, wanted.public)
+        image: Image = self._journal.do(made)
+        return image
+
+    def enable(self, caller: Caller, id: str, enabled: bool = True) -> Image:
+        image: Image = self._journal.do(enable(caller, id, enabled))
+        return image
 
     def register(
         self,
@@ -64,7 +118,9 @@ class Images:
         return image
 
     def deregister(self, caller: Caller, id: str) -> None:
-        self._journal.do(remove(caller, id))
+        free = self._journal.do(remove(caller, id))
+        if free is not None:  # nothing needs its bytes any more
+            self._depot.forget(free, self._blobs.forget_ticket(free, self._clock.wall()))
 
     def permit(
         self,
@@ -84,15 +140,31 @@ MOST_PERMISSIONS = 100
 
 
 def may_use(caller: Caller, image: Image) -> bool:
-    own = caller.is_admin or image.account_id == caller.account_id
-    return image.public or own or caller.account_id in image.launch_accounts
+    return image.public or _owns(caller, image) or caller.account_id in image.launch_accounts
+
+
+def _owns(caller: Caller, image: Image) -> bool:
+    return caller.is_admin or image.account_id == caller.account_id
+
+
+def _sees(caller: Caller, image: Image) -> bool:
+    return may_use(caller, image) and (image.state != DISABLED or _owns(caller, image))
 
 
 def _visible(view: View, caller: Caller, image_id: str) -> Image:
     image = view.images.get(image_id)
-    if image is None or image.removed_at is not None or not may_use(caller, image):
+    if image is None or image.removed_at is not None or not _sees(caller, image):
         raise EucaError("image_not_found", f"the image id {image_id!r} does not exist")
     return image
+
+
+def _check_parts(
+    view: View, caller: Caller, name: str, kernel_id: str | None, ramdisk_id: str | None
+) -> None:
+    captures.check_name(name)
+    for other, wanted in ((kernel_id, "kernel"), (ramdisk_id, "ramdisk")):
+        if other is not None and _visible(view, caller, other).kind != wanted:
+            raise EucaError("parameter_invalid", f"{other} is no {wanted} image")
 
 
 # ------------------------------------------------------------------------------------------------------- verbs
@@ -109,12 +181,9 @@ def add(
 
     def verb(view: View, now: Micros) -> Outcome:
         kind = str(receipt["kind"])
-        captures.check_name(name)
         if kind != "machine" and not caller.is_admin:
             raise EucaError("denied", f"only administrators may register {kind} images")
-        for other, wanted in ((kernel_id, "kernel"), (ramdisk_id, "ramdisk")):
-            if other is not None and _visible(view, caller, other).kind != wanted:
-                raise EucaError("parameter_invalid", f"{other} is no {wanted} image")
+        _check_parts(view, caller, name, kernel_id, ramdisk_id)
         image_id = resource_id(ids, IMAGE_PREFIX[kind])
         image = Image(
             id=image_id,
@@ -164,8 +233,7 @@ def permit(
 ) -> Callable[[View, Micros], Outcome]:
     def verb(view: View, now: Micros) -> Outcome:
         image = _visible(view, caller, image_id)
-        if not caller.is_admin and image.account_id != caller.account_id:
-            raise EucaError("denied", f"only its owner or an administrator may say who launches {image_id}")
+        _must_own(caller, image, "say who launches")
         for who in (*add, *remove):
             if who != "all" and not _ACCOUNT.fullmatch(who):
                 raise EucaError(
@@ -185,6 +253,35 @@ def permit(
     return verb
 
 
+def _must_own(caller: Caller, image: Image, what: str) -> None:
+    if not _owns(caller, image):
+        raise EucaError("denied", f"only its owner or an administrator may {what} {image.id}")
+
+
+def enable(caller: Caller, image_id: str, enabled: bool) -> Callable[[View, Micros], Outcome]:
+    """What runs goes on; what is so already stays so, without an event."""
+
+    def verb(view: View, now: Micros) -> Outcome:
+        image = _visible(view, caller, image_id)
+        _must_own(caller, image, "enable" if enabled else "disable")
+        if image.state not in (AVAILABLE, DISABLED):
+            raise EucaError(
+                "state_conflict", f"{image_id} is {image.state}: only an image that is there can be disabled"
+            )
+        if enabled == (image.state == AVAILABLE):
+            return Outcome(result=image)
+        if enabled:
+            new = replace(image, state=AVAILABLE, reason_code="", reason="")
+        else:
+            reason = f"disabled by {caller.user_name} on {moment(now)}"
+            new = replace(image, state=DISABLED, reason_code="Client.UserInitiatedDisable", reason=reason)
+        kind = "image.enabled" if enabled else "image.disabled"
+        told = event(kind, image_id, now, caller, image.account_id, {"name": image.name})
+        return Outcome((Put(new),), (told,), new)
+
+    return verb
+
+
 _LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
 
@@ -193,8 +290,7 @@ def remove(caller: Caller, image_id: str) -> Callable[[View, Micros], Outcome]:
 
     def verb(view: View, now: Micros) -> Outcome:
         image = _visible(view, caller, image_id)
-        if not caller.is_admin and image.account_id != caller.account_id:
-            raise EucaError("denied", f"only its owner or an administrator may remove {image_id}")
+        _must_own(caller, image, "remove")
         users = [
             i
             for i in view.images.values()

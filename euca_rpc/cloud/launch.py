@@ -148,6 +148,11 @@ def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
     if not usable or not may_use(caller, image):  # type: ignore[arg-type]
         raise EucaError("image_not_found", f"the image id {image_id!r} does not exist")
     assert image is not None
+    if image.state == "disabled":
+        raise EucaError(
+            "image_unavailable",
+            f"{image_id} is disabled: nobody can launch it until its owner or an administrator enables it again",
+        )
     if image.state != "available":
         raise EucaError(
             "image_unavailable",

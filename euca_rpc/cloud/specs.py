@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from euca_rpc.clock import HOUR, Micros
+from euca_rpc.clock import HOUR, MINUTE, Micros
 from euca_rpc.cloud.view import View
 from euca_rpc.images import tickets
 from euca_rpc.machines import BlobRef, CaptureOrder, MachineSpec
-from euca_rpc.types import Capture, Instance
+from euca_rpc.types import Capture, Instance, NewImage
 
 TICKET_LIFE: Micros = HOUR
 STORE_LIFE: Micros = 2 * HOUR  # longer than a capture may take
+PASS_LIFE: Micros = 10 * MINUTE  # until the bytes begin to come, or a blob is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,19 @@ class Blobs:
         return CaptureOrder(
             row.id, row.instance_id, row.generation, architecture, row.most_bytes, self.base_url, ticket
         )
+
+    def upload_ticket(self, user_name: str, declared: NewImage, size: int, wall: Micros) -> str:
+        facts: dict[str, str | int] = {
+            "user": user_name,
+            "bytes": size,
+            "format": declared.format,
+            "kind": declared.kind,
+            "architecture": declared.architecture,
+        }
+        return tickets.issue(self.ticket_key, tickets.UPLOAD, facts, wall + PASS_LIFE)
+
+    def forget_ticket(self, sha256: str, wall: Micros) -> str:
+        return tickets.issue(self.ticket_key, tickets.FORGET, {"sha256": sha256}, wall + PASS_LIFE)
 
 
 def machine_spec(view: View, blobs: Blobs, i: Instance, now: Micros, wall: Micros) -> MachineSpec:

@@ -1,5 +1,5 @@
 """The other end of `images.server`: an administrator's or a node's upload and a node's download, resumed where they broke
-off.
+off; what is passed on from a page, and what is forgotten.
 
 Each compares the server's certificate with what was asked for: the TLS context only says "somebody of this cloud".
 """
@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from euca_rpc.wire.contracts import IMAGES
 from euca_rpc.wire.pki import read_certificate
 
 TIMEOUT = 30.0  # seconds without a byte
+INSPECTED = 600.0  # seconds until an image is on the disk and was looked at, all its bytes being there
 ATTEMPTS = 5  # in a row without progress
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -75,6 +76,46 @@ def store(
             raise
         # an earlier attempt is still under way there, over a connection that nobody ends: the next one finds out
         raise EucaError("unavailable", error.sentence) from None
+
+
+def pass_on(
+    base_url: str,
+    context: ssl.SSLContext,
+    ticket: str,
+    declared: tuple[str, str, str],
+    size: int,
+    chunks: Iterable[bytes],
+    check_server: CheckServer = is_image_server,
+) -> str:
+    """Send ``size`` bytes as they come, once, declared as format, kind and architecture; the ticket of the receipt.  What
+    ``chunks`` raises goes through, and nothing of the image is kept then."""
+    query = urlencode(dict(zip(("format", "kind", "architecture"), declared, strict=True)))
+    headers = {"Euca-Ticket": ticket, "Content-Length": str(size)}
+    try:
+        with _Connection(base_url, context, check_server) as server:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                server.request("PUT", f"/blobs?{query}", chunks, headers)
+            if server.sock is not None:
+                server.sock.settimeout(INSPECTED)
+            return str(json.loads(_answer(server)[1])["ticket"])
+    except (OSError, http.client.HTTPException) as error:
+        raise _lost(base_url, error) from error
+
+
+def forget(
+    base_url: str,
+    context: ssl.SSLContext,
+    sha256: str,
+    ticket: str,
+    check_server: CheckServer = is_image_server,
+) -> None:
+    """Have the bytes deleted.  They are no image's any more, so a failure costs room on the disk and nothing else."""
+    try:
+        with _Connection(base_url, context, check_server) as server:
+            server.request("DELETE", f"/blobs/{sha256}", headers={"Euca-Ticket": ticket})
+            _answer(server)
+    except (OSError, http.client.HTTPException) as error:
+        raise _lost(base_url, error) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """The image server: content-addressed blobs over HTTPS, in a process apart from the control plane.
 
     GET, HEAD /blobs/SHA256    a node, with a fetch ticket for this blob and its own certificate's name; ranges
-    PUT       /blobs?format=&kind=&architecture=     an administrator, or a node with a store ticket for the one image that
-                               it makes; answers with a receipt
-    GET, HEAD /uploads/NAME    the same: how much of an interrupted upload is here (Euca-Offset)
-    DELETE    /blobs/SHA256    an administrator, with a forget ticket
+    PUT       /blobs?format=&kind=&architecture=     an administrator; a node with a store ticket for the one image that it
+                               makes; the cloud controller with an upload ticket, for what comes through a page; answers
+                               with a receipt
+    GET, HEAD /uploads/NAME    the first two: how much of an interrupted upload is here (Euca-Offset)
+    DELETE    /blobs/SHA256    an administrator or the cloud controller, with a forget ticket
     GET       /hello           any role
 
 Who asks is what the certificate proves, what they may have is what a ticket of the cloud controller says; this
@@ -30,7 +31,7 @@ from euca_rpc.images.inspection import check_declared, inspect
 from euca_rpc.images.porch import PorchServer
 from euca_rpc.images.qcow2 import USUAL, Limits
 from euca_rpc.images.ranges import byte_range, content_begin
-from euca_rpc.wire.contracts import ADMIN, NODE
+from euca_rpc.wire.contracts import ADMIN, CLOUD, NODE
 
 RECEIPT_LASTS = HOUR
 NODES_RECEIPT_LASTS = 24 * HOUR  # it waits with the node until the cloud controller asks
@@ -148,17 +149,17 @@ class ImageServer:
                 respond("200 OK", [("Euca-Offset", str(self._blobs.offset(name))), ("Content-Length", "0")])
                 return []
             case ["DELETE", "blobs", sha256]:
-                self._require(environ, ADMIN)
+                self._require(environ, ADMIN, CLOUD)
                 self._ticket(environ, tickets.FORGET, {"sha256": sha256})
                 return _json(respond, "200 OK", {"deleted": self._blobs.delete(sha256)})
         raise EucaError("action_unknown", f"The image server knows no {method[:10]} {path[:100]}.")
 
-    def _require(self, environ: Environ, role: str) -> PeerLike:
+    def _require(self, environ: Environ, *roles: str) -> PeerLike:
         peer: PeerLike = environ["euca.peer"]
-        if peer.role != role:
+        if peer.role not in roles:
             raise EucaError(
                 "role_refused",
-                f"This is for the role {role}; the certificate shown is of {ticket_name(peer)}.",
+                f"This is for the role {' or '.join(roles)}; the certificate shown is of {ticket_name(peer)}.",
             )
         return peer
 
@@ -170,8 +171,11 @@ class ImageServer:
         return facts
 
     def _uploader(self, environ: Environ, name: str) -> tickets.Facts | None:
-        """None for an administrator; what a node's ticket lets it store, under names that begin with the image's."""
+        """None for an administrator; what a node's ticket lets it store, under names that begin with the image's.  What
+        the cloud controller passes on has no name and is not resumed: it comes from a browser, which could not either."""
         peer: PeerLike = environ["euca.peer"]
+        if peer.role == CLOUD and environ["REQUEST_METHOD"] == "PUT" and "HTTP_EUCA_UPLOAD" not in environ:
+            return None
         if peer.role != NODE:
             self._require(environ, ADMIN)
             return None
@@ -224,6 +228,10 @@ class ImageServer:
             length = int(environ.get("CONTENT_LENGTH") or "")
         except ValueError:
             raise EucaError("parameter_missing", "An upload needs a Content-Length.") from None
+        if environ["euca.peer"].role == CLOUD:
+            declared = {"format": format, "kind": kind, "architecture": architecture}
+            if self._ticket(environ, tickets.UPLOAD, declared)["bytes"] != length:
+                raise EucaError("denied", f"The ticket is not for {length} bytes.")
         with self._lock:
             if name in self._uploading:
                 raise EucaError(

@@ -4,8 +4,9 @@
 
 The cloud controller gives a node a *fetch* ticket for one blob and that node's own certificate name, or a *store* ticket
 for the one image that the node is to make; the image server gives whoever uploads a *receipt* of what it inspected, which
-the cloud controller believes when the image is registered; *forget* lets an administrator delete a blob that no image names any more.  The key is shared by the
-cloud controller and the image server and nobody else.  Whoever checks a ticket learns only what was signed: the
+the cloud controller believes when the image is registered.  *upload* is for the one file that an administrator sends
+through a page, which the cloud controller's process passes on; *forget* is for deleting a blob that no image names any
+more.  The key is shared by the cloud controller and the image server and nobody else.  Whoever checks a ticket learns only what was signed: the
 purpose is part of the signed bytes, so a ticket for one thing never serves for another.
 """
 
@@ -27,8 +28,9 @@ RECEIPT: Final = (
     "receipt"  # sha256, bytes, virtual_bytes, format, kind, architecture; image_id if a node stored it
 )
 STORE: Final = "store"  # image_id, node, architecture, most_bytes
+UPLOAD: Final = "upload"  # user, bytes, format, kind, architecture
 FORGET: Final = "forget"  # sha256
-PURPOSES: Final = (FETCH, RECEIPT, STORE, FORGET)
+PURPOSES: Final = (FETCH, RECEIPT, STORE, UPLOAD, FORGET)
 
 LONGEST: Final = 4096  # far above any ticket; nothing longer is even hashed
 

@@ -372,10 +372,13 @@ def test_a_fetch_is_for_the_node_the_ticket_names_and_nobody_else(world: World) 
 
 def test_only_an_administrator_uploads(world: World) -> None:
     path = "/blobs?format=raw&kind=machine&architecture=x86_64"
-    for who in (NODE1, PeerName("cloud"), PeerName("cluster", "open")):
+    for who, wanted in (
+        (NODE1, "A ticket for 'store' is needed"),
+        (PeerName("cloud"), "A ticket for 'upload' is needed"),
+        (PeerName("cluster", "open"), "for the role admin"),
+    ):
         status, _, body = world.ask(who, "PUT", path, b"\0" * 512)
         assert status == 403
-        wanted = "A ticket for 'store' is needed" if who is NODE1 else "for the role admin"
         assert wanted in json.loads(body)["sentence"]
     assert list(world.blobs.incoming.iterdir()) == []
 
@@ -574,3 +577,87 @@ def test_a_context_that_does_not_ask_for_certificates_is_refused(world: World) -
     bare = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with pytest.raises(ValueError, match="must require certificates"):
         ImageServer(world.blobs, bare, world.peer_of, KEY, "127.0.0.1", 0, CLOCK)
+
+
+# ------------------------------------------------------------------------------------- passed on from a page
+CLOUD = PeerName("cloud")
+PASSED = ("raw", "machine", "x86_64")
+
+
+def upload_ticket(size: int, declared: tuple[str, str, str] = PASSED) -> str:
+    facts = dict(zip(("format", "kind", "architecture"), declared, strict=True))
+    return tickets.issue(KEY, tickets.UPLOAD, {"user": "ann", "bytes": size, **facts}, CLOCK.wall() + HOUR)
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), 65536):
+        yield data[start : start + 65536]
+
+
+def test_the_cloud_controller_passes_on_what_its_ticket_is_for(world: World) -> None:
+    context = world.contexts(CLOUD).client
+    data = random.Random(7).randbytes(3 << 20)
+    receipt = client.pass_on(world.url, context, upload_ticket(len(data)), PASSED, len(data), pieces(data))
+    facts = tickets.check(KEY, receipt, tickets.RECEIPT, CLOCK.wall())
+    assert (facts["sha256"], facts["bytes"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert world.blobs.path(str(facts["sha256"])).read_bytes() == data
+    for ticket, declared in (
+        ("", PASSED),
+        (upload_ticket(len(data) - 1), PASSED),
+        (upload_ticket(len(data)), ("qcow2", "machine", "x86_64")),
+        (world.ticket(), PASSED),
+    ):
+        with pytest.raises(EucaError) as refused:
+            client.pass_on(world.url, context, ticket, declared, len(data), pieces(data))
+        assert refused.value.symbol == "denied"
+    assert not list(world.blobs.incoming.iterdir())
+
+
+def test_the_cloud_controller_neither_resumes_nor_fetches_nor_deletes_without_a_ticket(world: World) -> None:
+    assert world.ask(CLOUD, "GET", "/uploads/abc")[0] == 403
+    assert world.ask(CLOUD, "GET", f"/blobs/{SHA256}", Euca_Ticket=world.ticket())[0] == 403
+    assert world.ask(CLOUD, "DELETE", f"/blobs/{SHA256}")[0] == 403
+    status, _, _ = world.ask(
+        CLOUD, "PUT", "/blobs?format=raw&kind=machine&architecture=x86_64", b"x" * 512, Euca_Upload="mine"
+    )
+    assert status == 403
+
+
+def test_what_breaks_off_on_the_way_leaves_nothing(world: World) -> None:
+    def breaks() -> Iterator[bytes]:
+        yield b"\0" * 65536
+        raise EucaError("parameter_invalid", "the browser went away")
+
+    context = world.contexts(CLOUD).client
+    with pytest.raises(EucaError, match="the browser went away"):
+        client.pass_on(world.url, context, upload_ticket(1 << 20), PASSED, 1 << 20, breaks())
+    until = time.monotonic() + 10
+    while list(world.blobs.incoming.iterdir()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not list(world.blobs.incoming.iterdir())
+
+
+def test_a_hostile_image_is_refused_in_the_servers_words(world: World) -> None:
+    data = b"QFI\xfb" + bytes(508)
+    with pytest.raises(EucaError, match="declared raw but begins like qcow2") as refused:
+        client.pass_on(world.url, world.contexts(CLOUD).client, upload_ticket(512), PASSED, 512, pieces(data))
+    assert refused.value.symbol == "image_refused"
+
+
+def test_bytes_are_forgotten_with_a_ticket_for_them(world: World) -> None:
+    data = random.Random(8).randbytes(1 << 20)
+    context = world.contexts(CLOUD).client
+    client.pass_on(world.url, context, upload_ticket(len(data)), PASSED, len(data), pieces(data))
+    sha256 = hashlib.sha256(data).hexdigest()
+    other = tickets.issue(KEY, tickets.FORGET, {"sha256": SHA256}, CLOCK.wall() + HOUR)
+    with pytest.raises(EucaError):
+        client.forget(world.url, context, sha256, other)
+    assert world.blobs.path(sha256)
+    client.forget(
+        world.url,
+        context,
+        sha256,
+        tickets.issue(KEY, tickets.FORGET, {"sha256": sha256}, CLOCK.wall() + HOUR),
+    )
+    with pytest.raises(EucaError):
+        world.blobs.path(sha256)

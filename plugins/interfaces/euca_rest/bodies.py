@@ -14,7 +14,7 @@ ID = r"^[a-z]{1,3}-[0-9A-Fa-f]{8}$"
 Word = Annotated[str, Rule(least=1, most=255)]
 Moment = Annotated[str, Rule(format="date-time", example="2026-11-22T10:31:05.123Z")]
 MachineState = Literal["pending", "running", "shutting-down", "terminated", "stopping", "stopped"]
-ImageState = Literal["pending", "available", "failed"]
+ImageState = Literal["pending", "available", "failed", "disabled"]
 Behavior = Literal["terminate", "stop"]
 ServiceClass = Literal["regular", "best_effort"]
 _DEFAULT = LaunchRequest("")
@@ -100,6 +100,13 @@ class TagValue:
 @dataclass(frozen=True, slots=True)
 class AccessKeyChange:
     enabled: Annotated[bool, Rule("What a disabled one signs is refused.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    enabled: Annotated[
+        bool, Rule("Nobody launches a disabled one; its owner and administrators alone see it.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

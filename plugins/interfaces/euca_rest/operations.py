@@ -132,6 +132,11 @@ def image_of_instance(asked: Asked) -> b.Image:
     return show.image(asked.core.images.create(asked.by, id, body.name, body.description))
 
 
+def change_image(asked: Asked) -> b.Image:
+    body: b.ImageChange = asked.body
+    return show.image(asked.core.images.enable(asked.by, _id(asked.path["id"], *_IMAGES), body.enabled))
+
+
 def deregister_image(asked: Asked) -> None:
     asked.core.images.deregister(asked.by, _id(asked.path["id"], *_IMAGES))
 

@@ -76,6 +76,12 @@ ROUTES: tuple[Route, ...] = (
         refusals=(*_NO_IMAGE, "denied"),
     ),
     Route(
+        *("PATCH", "/v1/images/{id}", "changeImage", "Disable it, so that nobody launches it, or enable it."),
+        *(do.change_image, b.Image),
+        body=b.ImageChange,
+        refusals=(*_NO_IMAGE, "denied", "state_conflict"),
+    ),
+    Route(
         *("DELETE", "/v1/images/{id}", "deregisterImage", "Forget an image.", do.deregister_image),
         status=204,
         refusals=(*_NO_IMAGE, "denied", "state_conflict"),

@@ -315,6 +315,8 @@ CASES = {
     "DeregisterImage": (plus(ImageId=image), {
         "ImageId": plus(ImageId="emi-00000001"), "DeleteAssociatedSnapshots": plus(DeleteAssociatedSnapshots="true"),
         "DryRun": dry}),
+    "DisableImage": (plus(ImageId=image), {"ImageId": plus(ImageId="emi-00000001"), "DryRun": dry}),
+    "EnableImage": (plus(ImageId=image), {"ImageId": plus(ImageId="emi-0fffffff"), "DryRun": dry}),
     "DescribeImageAttribute": (plus(ImageId=image, Attribute="kernel"), {
         "ImageId": plus(ImageId="emi-00000001"), "Attribute": plus(Attribute="launchPermission"), "DryRun": dry}),
     "ModifyImageAttribute": (plus(ImageId=image, LaunchPermission__Add__1__Group="all"), {

@@ -81,11 +81,25 @@ def test_who_does_not_own_an_image_is_told_so(dry, standing):
     w = standing
     for action, given in (
         ("ModifyImageAttribute", {"LaunchPermission.Add.1.Group": "all"}), ("ResetImageAttribute", {"Attribute": "launchPermission"}),
-        ("DeregisterImage", {}), ("DescribeImageAttribute", {"Attribute": "launchPermission"}),
+        ("DeregisterImage", {}), ("DisableImage", {}), ("EnableImage", {}), ("DescribeImageAttribute", {"Attribute": "launchPermission"}),
     ):  # fmt: skip
         code, sentence = w.ask(action, {"ImageId": w.image, "DryRun": dry, **given}, w.bob)
         assert code == "UnauthorizedOperation", (action, sentence)
     assert w.ask("DescribeImageAttribute", {"ImageId": w.image, "Attribute": "kernel"}, w.bob)[0] == "200"
+
+
+def test_a_disabled_image_is_shown_as_such_and_not_launched(world):
+    w = world()
+    asked(w, "DisableImage", ImageId=w.image)
+    shown = asked(w, "DescribeImages", ImageId__1=w.image)
+    assert texts(shown, "imagesSet/item/imageState") == ["disabled"]
+    assert "disabled by" in texts(shown, "imagesSet/item/stateReason/message")[0]
+    code, sentence = refused(w, "RunInstances", ImageId=w.image, MinCount="1", MaxCount="1")
+    assert code == "InvalidAMIID.Unavailable"
+    assert "enables it again" in sentence
+    assert w.ask("DescribeImages", {"ImageId.1": w.image}, w.bob)[0] == "InvalidAMIID.NotFound"
+    asked(w, "EnableImage", ImageId=w.image)
+    assert texts(asked(w, "DescribeImages", ImageId__1=w.image), "imagesSet/item/imageState") == ["available"]
 
 
 # ---------------------------------------------------------------------------------------------- registration

@@ -111,3 +111,11 @@ class DeregisterImage:
     image_id: str = param("ImageId")
     delete_snapshots: bool = param("DeleteAssociatedSnapshots", FLAG, False, ignored=True)
     dry_run: bool = param("DryRun", FLAG, False)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchImage:
+    """EnableImage, DisableImage."""
+
+    image_id: str = param("ImageId")
+    dry_run: bool = param("DryRun", FLAG, False)

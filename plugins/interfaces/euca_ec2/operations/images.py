@@ -170,3 +170,25 @@ def deregister(asked: Asked, request: m.DeregisterImage) -> Done:
             raise
         raise WireError("DependencyViolation", error.sentence, symbol="state_conflict") from None
     return Done()
+
+
+def enable(asked: Asked, request: m.SwitchImage) -> Done:
+    return _switch(asked, request, True)
+
+
+def disable(asked: Asked, request: m.SwitchImage) -> Done:
+    return _switch(asked, request, False)
+
+
+def _switch(asked: Asked, request: m.SwitchImage, enabled: bool) -> Done:
+    id = image_id(request.image_id, *KINDS)
+    if request.dry_run:
+        own_image(asked, id)
+        dry(True)
+    try:
+        asked.core.images.enable(asked.caller, id, enabled)
+    except EucaError as error:
+        if error.symbol != "state_conflict":
+            raise
+        raise WireError("InvalidAMIID.Unavailable", error.sentence, symbol="state_conflict") from None
+    return Done()

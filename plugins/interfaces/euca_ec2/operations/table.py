@@ -52,6 +52,8 @@ ACTIONS: dict[str, Action] = {
     "RegisterImage": Action(i.RegisterImage, images.register),
     "CreateImage": Action(i.CreateImage, images.create, since="2009-10-31"),
     "DeregisterImage": Action(i.DeregisterImage, images.deregister),
+    "DisableImage": Action(i.SwitchImage, images.disable, since="2016-11-15"),
+    "EnableImage": Action(i.SwitchImage, images.enable, since="2016-11-15"),
     "DescribeImageAttribute": Action(a.DescribeImageAttribute, attributes.describe_image),
     "ModifyImageAttribute": Action(a.ModifyImageAttribute, attributes.modify_image),
     "ResetImageAttribute": Action(a.ResetImageAttribute, attributes.reset_image),
