@@ -39,6 +39,7 @@ from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.switching import recall
 from euca_rpc.config import CLOUD as PORT
 from euca_rpc.config import EC2, ENROL, Config
+from euca_rpc.daemons.depot import ImageDepot
 from euca_rpc.daemons.frame import CRASHED, Frame, leave
 from euca_rpc.daemons.mailer import Mailer, Server
 from euca_rpc.daemons.trust import AuthorityTrust
@@ -70,6 +71,8 @@ def main(config: Config) -> None:
     where = (config.advertised, config.port(ENROL))
     trust = AuthorityTrust(authority, tokens, frame.clock, lambda: where)
     mail = Service()
+    depot = ImageDepot(config.images_url, frame.identity)
+    frame.renewed.append(depot.use)
     settings = Settings(
         authority.cloud_id,
         Blobs(config.images_url, config.ticket_key.read_bytes()),
@@ -79,6 +82,7 @@ def main(config: Config) -> None:
         revoked=authority.revoked,
         office=office_settings(config, trust, engine, mail),
         accounts=engine,
+        depot=depot,
     )
     placer = EnginePlacer(engine, frame.clock)
     controller = CloudController(store, journal, frame.clock, ids, frame.carrier, placer, seal, settings)
