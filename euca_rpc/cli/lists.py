@@ -15,6 +15,7 @@ COLUMNS = {
     "nodes": (
         "id",
         "state",
+        "power",
         "up",
         "hypervisor",
         "architecture",

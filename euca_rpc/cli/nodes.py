@@ -140,6 +140,12 @@ def _verb(name: str, said: str, text: str, sure: bool = False) -> None:
 
 _verb("drain", "Drain", "Send NODE no new machines; those it has go on.")
 _verb("undrain", "Undrain", "Let NODE have new machines again.")
+_verb(
+    "sleep",
+    "Sleep",
+    "Put NODE to sleep to save power; refused while it has machines. `euca node wake`, or a policy, wakes it.",
+)
+_verb("wake", "Wake", "Wake NODE, which sleeps.")
 _verb("remove", "Remove", "Forget NODE and revoke its certificate; refused while it has machines.")
 _verb(
     "fence",

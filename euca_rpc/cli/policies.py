@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -105,6 +107,53 @@ def parameter(one: Invocation, name: str, value: str | None, unset: bool) -> Non
     if (value is None) != unset:
         raise click.UsageError("say a VALUE, or --unset")
     one.output.facts(ask(one.config(), "policy_parameter", {"name": name, "value": _value(value)}))
+
+
+@policy.command(
+    "feed",
+    examples="euca policy feed spot.price 0.25\neuca policy feed spot.prices --file prices.csv\n"
+    "curl -s https://prices.example.org/now.json | euca policy feed grid -\neuca policy feed grid --remove",
+)
+@click.argument("key")
+@click.argument("value", required=False)
+@click.option("--file", "file", type=click.File("r"), help="Read the value from this file instead.")
+@click.option("--remove", is_flag=True, help="Take it back.")
+@invocation
+def feed(one: Invocation, key: str, value: str | None, file: TextIO | None, remove: bool) -> None:
+    """Let policies see VALUE as view.published["KEY"], until another is fed: prices, calendars, the weather.
+
+    VALUE is JSON, or else a text; `-` reads it from standard input. A file whose name ends in .csv becomes a list of
+    objects, one for each row after the first, with numbers as numbers.
+    """
+    if (value is not None) + (file is not None) + remove != 1:
+        raise click.UsageError("say a VALUE (or -), --file FILE, or --remove: one of them")
+    if file is not None:
+        said = _rows(file) if file.name.endswith(".csv") else _value(file.read())
+    else:
+        said = _value(sys.stdin.read() if value == "-" else value)
+    if said is None and not remove:
+        raise click.UsageError("null is no value: --remove takes a value back")
+    one.output.facts(ask(one.config(), "policy_feed", {"key": key, "value": said}))
+
+
+def _rows(file: TextIO) -> list[dict[str, Any]]:
+    return [{name: _number(cell) for name, cell in row.items() if name} for row in csv.DictReader(file)]
+
+
+def _number(cell: str | None) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(cell or "")
+        except ValueError:
+            continue
+    return cell
+
+
+@policy.command("published", examples="euca policy published\neuca policy published --json | jq .")
+@invocation
+def published(one: Invocation) -> None:
+    """The values that were fed, and those that policies publish themselves (NAME.KEY)."""
+    one.output.rows(ask(one.config(), "policy_published"), ("name", "value"), none="nothing is published")
 
 
 def _value(text: str | None) -> Any:

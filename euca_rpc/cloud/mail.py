@@ -112,6 +112,20 @@ BUILT_IN: Mapping[str, Built] = {
         ("user_name", "full_name", "instance", "type", "zone", "until", "then", "policy", "cloud"),
         ("instance", "until"),
     ),
+    "policy_warning": Built(
+        "About your instance $instance on $cloud",
+        "Dear $full_name,\n\nabout your instance $instance ($type, zone $zone) on $cloud:\n\n$reason\n\n"
+        "It runs on. The policy $policy of your site says this." + _SIGNED,
+        ("user_name", "full_name", "instance", "type", "zone", "reason", "policy", "cloud"),
+        ("instance", "reason"),
+    ),
+    "eviction_notice": Built(
+        "$instance on $cloud will be terminated at $until",
+        "Dear $full_name,\n\nyour instance $instance ($type, zone $zone) on $cloud has to give way. It will be terminated at "
+        "$until; its disk goes with it.\n\n$reason\n\nSave your work before then." + _SIGNED,
+        ("user_name", "full_name", "instance", "type", "zone", "until", "reason", "policy", "cloud"),
+        ("instance", "until"),
+    ),
     "address_changed": Built(
         "The e-mail address of $user_name on $cloud was changed",
         "Dear $full_name,\n\nmail for $user_name on $cloud goes to another address since $at. This is the last one here.\n\n"

@@ -35,6 +35,12 @@ FALL: Micros = (
 )  # from the wish until it is silent: the order, a suspend to disk, the silence being noticed
 ORDER_HOLDS: Micros = MINUTE  # the node may obey so long; the rest of FALL is for doing it
 RISE: Micros = 10 * MINUTE  # from the wish until it answers: a server's firmware takes minutes
+REFUSALS = (
+    "unsupported",
+    "state_conflict",
+    "unavailable",
+    "action_unknown",
+)  # answers that say no; others say nothing
 AGAIN: Micros = 20 * SECOND  # an order that may have been lost is sent again
 
 

@@ -102,6 +102,7 @@ class Experiment:
                 poll=24 * HOUR,  # the hosts poke when there is something new
                 silence=240 * HOUR,
                 accounts=engine,
+                tends=engine,
             ),
         )
 
