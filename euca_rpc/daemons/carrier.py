@@ -117,7 +117,8 @@ class _Workers:
                 lane.silent = answer.error is not None and answer.error.symbol == "unreachable"
                 if not lane.running and not lane.waiting and not lane.silent:
                     del self._lanes[lane.name]
-                self._changed.notify_all()
+                if counted_silent:  # room for several, perhaps; else for one, which this worker takes
+                    self._changed.notify_all()
 
     def _next(self) -> _Lane | None:
         """Takes the first lane out of the turn that may run one more."""
