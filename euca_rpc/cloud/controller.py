@@ -21,11 +21,11 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import captures, launch, leases, lifecycle, power, reconcile, reports
+from euca_rpc.cloud import captures, launch, leases, lifecycle, power, reconcile, reports, waiting
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Depot, Images, NoDepot
-from euca_rpc.cloud.instances import Instances, Placer
+from euca_rpc.cloud.instances import Instances
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
 from euca_rpc.cloud.nodes import FENCED
@@ -37,13 +37,14 @@ from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.tags import Tags
 from euca_rpc.cloud.tending import NoTends, Tender, Tends
 from euca_rpc.cloud.totals import Accountant, Accounts, NoAccounts
+from euca_rpc.cloud.turns import Placer, Turns
 from euca_rpc.cloud.view import Poll, View
 from euca_rpc.cloud.zones import Types, Zones
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.machines import NodeReport
 from euca_rpc.nouns import Core
-from euca_rpc.policy.values import Launch, LaunchClass
+from euca_rpc.policy.values import Held, Launch, LaunchClass
 from euca_rpc.types import Capture, Instance, Node, Reservation, Seen, Tag, Token
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
@@ -74,6 +75,7 @@ class Settings:
     revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
     office: OfficeSettings = field(default_factory=OfficeSettings)
     accounts: Accounts = field(default_factory=NoAccounts)
+    longest_wait: Micros = waiting.LONGEST
     tends: Tends = field(default_factory=NoTends)
     depot: Depot = field(default_factory=NoDepot)
 
@@ -109,7 +111,11 @@ class CloudController:
         self.key_pool = KeyPool(carrier)
         journal.published = self._published
         self.images = Images(journal, ids, clock, settings.blobs, settings.depot)
-        self._instances = Instances(journal, clock, ids, carrier, placer, settings.pool, store)
+        self._instances = Instances(
+            journal, clock, ids, carrier, placer, settings.pool, store, settings.longest_wait
+        )
+        self._turns = Turns(placer, journal, clock, settings.pool)
+        self._opened, self._line = -1, journal.view.line  # of those who wait, as the last step saw it
         self.office = office = open_office(
             settings.office, store, journal, clock, ids, seal, lambda: self.wake()
         )
@@ -141,8 +147,15 @@ class CloudController:
         due = self._due
         now = self.clock.now()
         news = view.unsettled or view.captures or view.lease_hours is not self._lease_hours
-        if (news and (due is None or due > now + launch.GATHER)) or (due is not None and (tend := self._tender.due(view, now)) is not None and tend < due):
+        news = news or self._opens(view)
+        if (news and (due is None or due > now + launch.GATHER)) or (
+            due is not None and (tend := self._tender.due(view, now)) is not None and tend < due
+        ):
             self.wake()
+
+    def _opens(self, view: View) -> bool:
+        """Somebody who waits may go on, or is new."""
+        return bool(view.line) and (view.opened > self._opened or view.line is not self._line)
 
     def _in_time(self, view: View, changes: Sequence[Change]) -> bool:
         """Only launches, and none is to be told before the next step comes of itself."""
@@ -178,11 +191,14 @@ class CloudController:
         copies, copies_due = captures.decide(view, now)
         ends, ends_due = leases.decide(view, now)
         self._lease_hours = view.lease_hours
+        turns, turns_due = waiting.decide(view, now)
+        self._opened, self._line = view.opened, view.line
         if self._clock_jumped(now):
             actions = [a for a in actions if not isinstance(a, reconcile.Overdue | reconcile.Prune)]
             copies = [a for a in copies if not isinstance(a, captures.Late)]
             ends = []
-        for action in (*actions, *copies, *ends):
+            turns = [a for a in turns if not isinstance(a, waiting.GiveUp)]
+        for action in (*actions, *copies, *ends, *turns):
             match action:
                 case reconcile.Ask():
                     self._ask(action.zone)
@@ -204,12 +220,18 @@ class CloudController:
                     self.office.reception.posted()
                 case leases.End():
                     self.journal.do(partial(leases.end, ids=action.ids))
+                case waiting.AskAgain():
+                    turns_due = now if self._turns.take(action.ids) else turns_due
+                case waiting.GiveUp():
+                    self.journal.do(partial(waiting.give_up, ids=action.ids))
+                case waiting.Sweep():
+                    self.journal.do(partial(waiting.sweep, ids=action.ids))
         counts_due = self._accountant.step(now)
         if not self.clock_trouble:
             self._tender.step(now)
         power_due = self._turn_nodes(now)
         tend_due = None if self.clock_trouble else self._tender.due(self.journal.view, now)
-        all_due = (due, copies_due, ends_due, counts_due, power_due, tend_due)
+        all_due = (due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
         return min((at for at in all_due if at is not None), default=None)
 
     def _turn_nodes(self, now: Micros) -> Micros | None:
@@ -394,6 +416,8 @@ class CloudController:
             placed = self._placer.place(wanted, cls, view, 1, 1)
         except Exception as refusal:  # it waits for its node or its deadline
             log.info("%s cannot be placed elsewhere: %s", i.id, refusal)
+            return
+        if isinstance(placed, Held):
             return
         self.journal.do(lambda v, n: reconcile.mark_moved(v, instance_id, placed.nodes[0], n))
 

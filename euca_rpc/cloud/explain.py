@@ -60,6 +60,10 @@ def instance(view: View, i: Instance) -> dict[str, Any]:
             told["lease"]["warned" if lease.warned else "warns"] = moment(lease.until - lease.ahead)
     if i.reason:
         told |= {"reason_code": i.reason_code, "reason": i.reason}
+    if (row := view.waiting_rows.get(i.reservation_id)) is not None and lifecycle.waits(i):
+        held = {"policy": row.policy or "nobody: there is no room", "says": row.reason}
+        held |= {"since": moment(row.since), "asked_again": moment(row.again), "until": moment(row.until)}
+        told["waits"] = held | ({"ahead": view.line.index((row.since, row.id))})
     return told
 
 
@@ -68,6 +72,8 @@ def why(view: View, i: Instance) -> str:
     state = lifecycle.state(i)
     if i.ended_at is not None:
         return f"{state} since {moment(i.ended_at)}" + (f": {i.reason}" if i.reason else "")
+    if lifecycle.waits(i):
+        return f"{state}, on no node yet: {i.reason}"
     where = f"on {i.node}"
     if not reachable(view, i.node):
         return f"{state}; it is {where}, {why_unreachable(view, i.node)}; what was last seen stands until it answers"

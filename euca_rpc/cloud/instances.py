@@ -10,35 +10,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import Clock, Micros
-from euca_rpc.cloud import attributes, launch, leases, lifecycle, pages
+from euca_rpc.cloud import attributes, launch, leases, lifecycle, pages, waiting
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.consoles import Consoles
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.reconcile import reachable, why_unreachable
 from euca_rpc.cloud.store import Store
+from euca_rpc.cloud.turns import Placer
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
-from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement
+from euca_rpc.policy.refusal import held
+from euca_rpc.policy.values import Granted, Held, Launch, LaunchClass, Placement
 from euca_rpc.shown import Console, InstanceStatus, Launched, Page, Transition
 from euca_rpc.types import Caller, Event, Instance, Intent, LaunchRequest, Reservation
 from euca_rpc.wire.contracts import CLUSTER, object_name
-
-
-class Placer(Protocol):
-    def place(
-        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
-    ) -> Placement:
-        """Admit and place, or refuse with reasons per target."""
-        ...
-
-    def lease(self, wanted: Launch, view: View) -> Granted | None:
-        """How long its machines may run; None: as long as they are wanted."""
-        ...
 
 
 class Instances:
@@ -51,7 +41,9 @@ class Instances:
         placer: Placer,
         pool: launch.AddressPool,
         store: Store,
+        longest_wait: Micros = waiting.LONGEST,
     ) -> None:
+        self._longest_wait = longest_wait
         self._journal, self._clock, self._ids, self._store = journal, clock, ids, store
         self._carrier, self._placer, self._pool = carrier, placer, pool
         self.consoles = Consoles()
@@ -60,17 +52,21 @@ class Instances:
     def launch(self, caller: Caller, request: LaunchRequest) -> Launched:
         try:
             for _ in range(launch.TRIES):
+                now = self._clock.now()
                 view = self._journal.view
-                plan = launch.check(view, caller, request, self._clock.now())
+                plan = launch.check(view, caller, request, now)
                 if (found := launch.remembered(view, plan)) is not None:
                     return self._launched(found)
                 count = launch.quota_left(view, plan)
-                placed = self._placer.place(plan.launch, plan.launch_class, view, request.min_count, count)
-                lease = self._placer.lease(plan.launch, view)
+                wanted = plan.launch
+                placed = self._placed(view, wanted, plan.launch_class, count, now)
+                if isinstance(placed, Held):
+                    verb = waiting.queue(plan, count, self._ids, placed, self._longest_wait)
+                else:
+                    lease = self._placer.lease(wanted, view)
+                    verb = launch.commit_launch(plan, placed.nodes, self._ids, self._pool, lease)
                 try:
-                    made = self._journal.do(
-                        launch.commit_launch(plan, placed.nodes, self._ids, self._pool, lease)
-                    )
+                    made = self._journal.do(verb)
                 except launch.Conflict:
                     continue
                 return self._launched(made)
@@ -83,6 +79,24 @@ class Instances:
             if refusal.kind in ("capacity", "limit", "denied", "unavailable"):
                 self._remember_refusal(caller, request, refusal)
             raise
+
+    def _placed(
+        self, view: View, wanted: Launch, cls: LaunchClass, count: int, now: Micros
+    ) -> Placement | Held:
+        """Held: it is to wait, because a policy says so, or for room if its user is ready for that."""
+        until = now + waiting.limit(wanted, self._longest_wait)
+        patient = wanted.wait is not None and until > now
+        if patient and waiting.behind(view, wanted):
+            return waiting.no_room(until)
+        try:
+            placed = self._placer.place(wanted, cls, view, wanted.min_count, count)
+        except EucaError as refusal:
+            if refusal.kind == "capacity" and patient and waiting.could_ever(view, wanted):
+                return waiting.no_room(until)
+            raise
+        if isinstance(placed, Held) and until <= now:
+            raise held(placed)
+        return placed
 
     def _launched(self, reservation: Reservation) -> Launched:
         view = self._journal.view
@@ -197,6 +211,8 @@ class Instances:
 
     def stop(self, caller: Caller, ids: Sequence[str]) -> list[Transition]:
         def change(row: Instance, now: Micros) -> Instance:
+            if lifecycle.waits(row):
+                raise _no_node(row, "stopped")
             if row.intent is Intent.TERMINATED or lifecycle.state(row) == lifecycle.PENDING:
                 raise _conflict(row, "stopped")  # a pending one may not have a disk yet that it could keep
             return lifecycle.want_stopped(row, now, "Client.UserInitiatedShutdown", "User initiated")
@@ -209,6 +225,8 @@ class Instances:
         given = {row.id: self._placer.lease(_again(row), view) for row in found(view, caller, ids)}
 
         def change(row: Instance, now: Micros) -> Instance:
+            if lifecycle.waits(row):
+                raise _no_node(row, "started")
             if row.intent is Intent.RUNNING:
                 return row
             if lifecycle.state(row) != lifecycle.STOPPED:
@@ -219,6 +237,8 @@ class Instances:
 
     def reboot(self, caller: Caller, ids: Sequence[str]) -> None:
         def change(row: Instance, now: Micros) -> Instance:
+            if lifecycle.waits(row):
+                raise _no_node(row, "rebooted")
             if row.intent is not Intent.RUNNING:
                 raise _conflict(row, "rebooted")
             return lifecycle.want_rebooted(row, now) if lifecycle.state(row) == lifecycle.RUNNING else row
@@ -284,6 +304,13 @@ def _fits_again(view: View, old: Instance, new: Instance) -> None:
 
 def _conflict(row: Instance, wanted: str) -> EucaError:
     return EucaError("state_conflict", f"{row.id} is {lifecycle.state(row)} and cannot be {wanted}")
+
+
+def _no_node(row: Instance, wanted: str) -> EucaError:
+    return EucaError(
+        "state_conflict",
+        f"{row.id} has not been placed on a node yet and cannot be {wanted}: {row.reason} It can only be terminated.",
+    )
 
 
 def status(view: View, row: Instance) -> InstanceStatus:

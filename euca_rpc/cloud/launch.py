@@ -42,6 +42,9 @@ FEW = 8
 GATHER_MANY: Micros = 250_000
 
 
+Verb = Callable[[View, Micros], Outcome]
+
+
 class Conflict(Exception):
     """The snapshot that was placed on is out of date; place again."""
 
@@ -222,7 +225,7 @@ def quota_left(view: View, plan: Plan) -> int:
 # ------------------------------------------------------------------------------------------------ committing
 def commit_launch(
     plan: Plan, nodes: Sequence[str], ids: Ids, pool: AddressPool, lease: Granted | None = None
-) -> Callable[[View, Micros], Outcome]:
+) -> Verb:
     """The verb: ``nodes`` is the proposal, one node id per machine; ``lease``: how long they may run."""
 
     def verb(view: View, now: Micros) -> Outcome:
@@ -230,19 +233,19 @@ def commit_launch(
             return Outcome(result=found)
         if len(nodes) > quota_left(view, plan):
             raise Conflict("quota")
-        _still_fits(view, nodes, plan.vm_type.size)
-        reservation_id = _new(ids, RESERVATION, view.reservations)
+        still_fits(view, nodes, plan.vm_type.size)
+        reservation_id = new_id(ids, RESERVATION, view.reservations)
         taken: set[str] = set()
         used = max((t.last_used for t in view.nodes.values()), default=0)
-        instances, rows, told = [], {}, _told_at(view, now)
+        instances, rows, told = [], {}, told_at(view, now)
         for index, node_id in enumerate(nodes):
-            instance_id = _new(ids, INSTANCE, view.instances, taken)
+            instance_id = new_id(ids, INSTANCE, view.instances, taken)
             public, private = pool.draw(view, taken, instance_id)
             taken |= {instance_id, public}
             used += 1
             rows[node_id] = replace(view.nodes[node_id], last_used=used)
             instances.append(
-                _instance(plan, instance_id, reservation_id, index, node_id, public, private, now, told)
+                new_instance(plan, instance_id, reservation_id, index, node_id, public, private, now, told)
             )
         reservation = Reservation(
             reservation_id,
@@ -266,13 +269,7 @@ def commit_launch(
                 i.id,
                 now,
                 plan.caller,
-                facts={
-                    "reservation": reservation_id,
-                    "node": i.node,
-                    "type": i.vm_type,
-                    "size": i.size.parts(),
-                    "image": i.image_id,
-                },
+                facts=told_of(i),
             )
             for i in instances
         )
@@ -281,7 +278,18 @@ def commit_launch(
     return verb
 
 
-def _still_fits(view: View, nodes: Sequence[str], size: Size) -> None:
+def told_of(i: Instance) -> dict[str, Any]:
+    """The facts of its launch in the history."""
+    return {
+        "reservation": i.reservation_id,
+        "node": i.node,
+        "type": i.vm_type,
+        "size": i.size.parts(),
+        "image": i.image_id,
+    }
+
+
+def still_fits(view: View, nodes: Sequence[str], size: Size) -> None:
     for node_id in set(nodes):
         target = view.targets.get(node_id)
         need = size.times(sum(1 for n in nodes if n == node_id))
@@ -289,7 +297,7 @@ def _still_fits(view: View, nodes: Sequence[str], size: Size) -> None:
             raise Conflict(node_id)
 
 
-def _instance(
+def new_instance(
     plan: Plan,
     instance_id: str,
     reservation_id: str,
@@ -333,12 +341,12 @@ def _instance(
     )
 
 
-def _told_at(view: View, now: Micros) -> Micros:
+def told_at(view: View, now: Micros) -> Micros:
     gather = GATHER if len(view.untold) < FEW else GATHER_MANY
     return now - now % gather + gather
 
 
-def _new(ids: Ids, prefix: str, *used: object) -> str:
+def new_id(ids: Ids, prefix: str, *used: object) -> str:
     """Random and new in the view; the store refuses one that was used by a row which has left it."""
     while True:
         drawn = resource_id(ids, prefix)

@@ -51,24 +51,34 @@ def is_off(i: Instance) -> bool:
     return not i.attempted or (i.seen_generation == i.generation and i.seen in (Seen.STOPPED, Seen.ABSENT))
 
 
+def waits(i: Instance) -> bool:
+    """It has no node yet (`cloud.waiting`): it holds nothing, and nobody is told of it."""
+    return not i.node and i.ended_at is None
+
+
 def claim(i: Instance) -> Size:
     """What it holds on its node.  A stopped instance keeps its disk and gives back cores and memory; terminating it
     does not take them again."""
-    if i.ended_at is not None:
+    if i.ended_at is not None or not i.node:
         return Size()
     if i.intent is not Intent.RUNNING and is_off(i):
         return Size(0, 0, i.disk_gb)
     return i.size
 
 
+def counted(i: Instance) -> Size:
+    """What counts against quotas: what it claims, and what it waits for."""
+    return i.size if waits(i) else claim(i)
+
+
 def untold(i: Instance) -> bool:
-    """It is to run, and no node was told of it yet."""
-    return i.intent is Intent.RUNNING and not i.attempted and i.ended_at is None
+    """It is to run on a node that was not told of it yet."""
+    return i.intent is Intent.RUNNING and not i.attempted and i.ended_at is None and bool(i.node)
 
 
 def settled(i: Instance) -> bool:
-    """Nothing is left to do or to wait for: what is wanted is what was seen."""
-    if i.ended_at is not None:
+    """Nothing is left to do with its node: what is wanted is what was seen, or it has none."""
+    if i.ended_at is not None or not i.node:
         return True
     if i.intent is Intent.STOPPED:
         return is_off(i)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,11 +12,12 @@ from immutables import Map
 
 from euca_rpc.clock import Clock, Micros
 from euca_rpc.cloud import published
-from euca_rpc.cloud.policies import PARAMETER, of_zones
+from euca_rpc.cloud.policies import PARAMETER, of_cloud, of_zones
 from euca_rpc.cloud.totals import Totals
 from euca_rpc.cloud.view import View
+from euca_rpc.policy import refusal
 from euca_rpc.policy.engine import Engine
-from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement, PolicyView
+from euca_rpc.policy.values import Granted, Held, Launch, LaunchClass, Placement, PolicyView
 from euca_rpc.types import Setting
 
 
@@ -26,19 +28,43 @@ class EnginePlacer:
         self._engine, self._clock = engine, clock
 
     def place(
-        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
-    ) -> Placement:
+        self,
+        wanted: Launch,
+        cls: LaunchClass,
+        view: View,
+        count_min: int,
+        count_max: int,
+        passed: Collection[str] = (),
+    ) -> Placement | Held:
         shown = self._shown(view)
-        self._engine.admit(wanted, shown)
+        held = self._engine.admit(wanted, shown, passed)
+        if held is not None:
+            return held
+        zones, policy = _of_zones(view.zones, view.settings), self._in_force(view)
+        if self._engine.arranges(policy):
+            launch = replace(wanted, min_count=count_min, max_count=count_max)
+            arranged = self._engine.arrange(policy, [launch], shown, zones)
+            if arranged is not None:
+                if not arranged[0]:
+                    raise refusal.not_now(policy, launch)
+                return Placement(arranged[0], policy)
         return self._engine.place(
-            wanted,
-            cls,
-            view,
-            shown,
-            count_min=count_min,
-            count_max=count_max,
-            zone_policy=_of_zones(view.zones, view.settings),
+            wanted, cls, view, shown, count_min=count_min, count_max=count_max, zone_policy=zones
         )
+
+    def admit(self, wanted: Launch, view: View, passed: Collection[str] = ()) -> Held | None:
+        return self._engine.admit(wanted, self._shown(view), passed)
+
+    def arranger(self, view: View) -> str:
+        policy = self._in_force(view)
+        return policy if self._engine.arranges(policy) else ""
+
+    def arrange(self, launches: Sequence[Launch], view: View) -> list[tuple[str, ...]] | None:
+        zones = _of_zones(view.zones, view.settings)
+        return self._engine.arrange(self._in_force(view), launches, self._shown(view), zones)
+
+    def _in_force(self, view: View) -> str:
+        return of_cloud(view.settings) or self._engine.cloud_policy
 
     def lease(self, wanted: Launch, view: View) -> Granted | None:
         return self._engine.lease(wanted, self._shown(view))

@@ -127,6 +127,9 @@ def _missing(i: Instance) -> str | None:
 
 
 def reachable(view: View, node_id: str) -> bool:
+    """What waits for a node has none that could be silent."""
+    if not node_id:
+        return True
     node = view.nodes.get(node_id)
     if node is None or not node.asked:
         return False

@@ -1,6 +1,7 @@
 """Placement: a snapshot in, a proposal out.
 
-    admit   launch + view ─► every loaded policy may refuse
+    admit   launch + view ─► every loaded policy may refuse, or hold: then the launch waits
+    arrange launches + view ─► the policy in force for the cloud may place them all at once, verified by the core
     lease   launch + view ─► every loaded policy may limit how long; the one that ends first holds
     place   sync (what changed since the last snapshot) ─► per zone: its policy's ranking ─► refresh ─► take ─► Placement
                                                                                                     └► refusal, with why
@@ -20,24 +21,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from euca_rpc.clock import Clock, Micros, iso
+from euca_rpc.clock import Clock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.policy import refusal
 from euca_rpc.policy.actions import MOST_ACTIONS, Action, named, objection
+from euca_rpc.policy.arranging import Nonsense, machines, verified
 from euca_rpc.policy.health import LIMIT, Health
 from euca_rpc.policy.isolation import BUDGET, Calls, Hung, Isolation, Raised, Watched, place_of
 from euca_rpc.policy.judging import Judge
 from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.noting import Notes
 from euca_rpc.policy.ranking import Ranking, Rankings, unfit
-from euca_rpc.policy.said import are_entries, no_lease
+from euca_rpc.policy.said import are_entries, no_lease, no_wait
 from euca_rpc.policy.values import (
     Entry,
     Granted,
+    Held,
     Launch,
     LaunchClass,
     No,
@@ -46,7 +50,6 @@ from euca_rpc.policy.values import (
     RuledOut,
     Snapshot,
     Target,
-    Wait,
 )
 from euca_rpc.types import Event
 
@@ -116,10 +119,25 @@ class Engine:
         return self._policies.get(name)
 
     # ------------------------------------------------------------------------------------------------ asked
-    def admit(self, launch: Launch, view: PolicyView) -> None:
-        """Returns if every loaded policy lets the launch pass; policy_refused or policy_failed otherwise."""
-        if self._gatekeepers:
-            self._run(lambda calls: self._admit(calls, launch, view))
+    def admit(self, launch: Launch, view: PolicyView, passed: Collection[str] = ()) -> Held | None:
+        """None: every loaded policy lets the launch pass.  One that says Wait holds it; of several, the one that wants to
+        be asked again first.  policy_refused or policy_failed otherwise.  ``passed``: policies that are not asked."""
+        if not self._gatekeepers:
+            return None
+        return self._run(lambda calls: self._admit(calls, launch, view, passed))
+
+    def arranges(self, policy: str) -> bool:
+        """Whether ``policy`` places whole batches, and may be asked."""
+        bound = self._policies.get(policy)
+        return bound is not None and "arrange" in bound.hooks and not self._health[policy].tripped
+
+    def arrange(
+        self, policy: str, launches: Sequence[Launch], view: PolicyView, zone_policy: Mapping[str, str]
+    ) -> list[tuple[str, ...]] | None:
+        """Where ``policy`` puts the machines of each launch, () for none now.  None: it has no opinion, or failed."""
+        if not launches or not self.arranges(policy):
+            return None
+        return self._run(lambda calls: self._arrange(calls, policy, launches, view, zone_policy))
 
     def lease(self, launch: Launch, view: PolicyView) -> Granted | None:
         """How long the machines may run: the lease that ends first, None if nobody limits it.  policy_failed if one that
@@ -206,9 +224,12 @@ class Engine:
         self._isolation.close()
 
     # ------------------------------------------------------------------------------------------------ admit
-    def _admit(self, calls: Calls, launch: Launch, view: PolicyView) -> None:
+    def _admit(self, calls: Calls, launch: Launch, view: PolicyView, passed: Collection[str]) -> Held | None:
+        held: list[Held] = []
         for policy in self._gatekeepers:
             name = policy.name
+            if name in passed:
+                continue
             self._must_answer(policy, "admit")
             try:
                 said = calls.call(name, "admit", policy.hooks["admit"], launch, view)
@@ -219,13 +240,57 @@ class Engine:
                 continue
             if isinstance(said, No):
                 raise refusal.refused(name, said.reason, kind=said.kind)
-            if isinstance(said, Wait) and isinstance(said.until, int):
-                raise refusal.refused(
-                    name, f"{said.reason} Try again after {iso(said.until)}.", kind="wait", until=said.until
+            if no_wait(said):
+                trouble = (
+                    f"admit returned {said!r:.100}, not None, No or Wait{place_of(policy.hooks['admit'])}"
                 )
-            trouble = f"admit returned {said!r:.100}, not None, No or Wait{place_of(policy.hooks['admit'])}"
-            self._failed(name, "admit", trouble)
-            raise refusal.failed(name, "admit", trouble)
+                self._failed(name, "admit", trouble)
+                raise refusal.failed(name, "admit", trouble)
+            held.append(Held(name, said))
+        return min(held, key=lambda one: (one.wait.until, one.policy), default=None)
+
+    # ---------------------------------------------------------------------------------------------- arrange
+    def _arrange(
+        self,
+        calls: Calls,
+        name: str,
+        launches: Sequence[Launch],
+        view: PolicyView,
+        zone_policy: Mapping[str, str],
+    ) -> list[tuple[str, ...]] | None:
+        if not self.arranges(name):
+            return None  # it was tripped a moment ago
+        hook = self._policies[name].hooks["arrange"]
+        try:
+            said = calls.call(name, "arrange", hook, machines(launches), view.targets, view)
+            if said is None:
+                return None
+            allowed = partial(self._allowed, calls, zone_policy)
+            return verified(said, launches, view.targets, allowed)
+        except Raised as failure:
+            self._failed(name, "arrange", str(failure))
+        except Nonsense as wrong:
+            self._failed(name, "arrange", f"arrange's answer cannot be carried out: {wrong}{place_of(hook)}")
+        return None
+
+    def _allowed(self, calls: Calls, zone_policy: Mapping[str, str], cls: LaunchClass, target: Target) -> str:
+        """What the policy of the target's zone has against it."""
+        policy = self._policies.get(zone_policy.get(target.zone, self._cloud_policy))
+        try:
+            if policy is None:
+                raise self._not_loaded(target.zone, zone_policy)
+            self._must_answer(policy, "feasible")
+        except EucaError as failure:
+            return failure.sentence
+        feasible = policy.hooks.get("feasible")
+        if feasible is None:
+            return ""
+        try:
+            said = calls.call(policy.name, "feasible", feasible, self._seen(policy, cls), target)
+        except Raised as failure:
+            self._failed(policy.name, "feasible", str(failure))
+            return str(failure)
+        return "" if said is None else said.reason if isinstance(said, No) else f"feasible said {said!r:.60}"
 
     # ------------------------------------------------------------------------------------------------ lease
     def _lease(self, calls: Calls, launch: Launch, view: PolicyView) -> Granted | None:
@@ -318,7 +383,7 @@ class Engine:
                 continue
             ranking = rankings.of(policy.name, self._health[policy.name].epoch, self._seen(policy, cls), zone)
             judge = self._judge(calls, policy, ranking, zone)
-            ranking.refresh(targets, zone, judge)
+            ranking.refresh(judge)
             best = ranking.best()
             if best is not None:
                 offers.append((best, ranking, judge))
@@ -375,7 +440,7 @@ class Engine:
                 known = self._rankings.of(
                     name, self._health[name].epoch, self._seen(policy, cls), target.zone
                 )
-                kind = known.out.get(target.id)
+                kind = known.out(target.id)
             if kind is not None:
                 yield refusal.ruled_out(cls, named, target, kind, name)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from euca_rpc.clock import iso
 from euca_rpc.errors import EucaError
-from euca_rpc.policy.values import Launch, LaunchClass, No, RuledOut, Target
+from euca_rpc.policy.values import Held, Launch, LaunchClass, No, RuledOut, Target
 from euca_rpc.types import Size
 
 LISTED = 200  # targets named in the facts of a refusal; the counts cover all
@@ -82,6 +83,23 @@ def no_room(
 
 def refused(policy: str, reason: str, **facts: Any) -> EucaError:
     return EucaError("policy_refused", reason, facts={"policy": policy} | facts)
+
+
+def held(by: Held) -> EucaError:
+    """For whoever does not wait."""
+    until = by.wait.until
+    sentence = f"{by.wait.reason} Try again after {iso(until)}."
+    return refused(by.policy, sentence, kind="wait", until=until)
+
+
+def not_now(policy: str, launch: Launch) -> EucaError:
+    """It places whole batches, and has no place for this one yet."""
+    return EucaError(
+        "capacity_exhausted",
+        f"Asked for {launch.min_count} × {launch.vm_type} ({_size(launch.size)} each): policy {policy} gives them no place "
+        "now. Try again later, or say with the hint `wait` how many seconds the launch may wait.",
+        facts={"policy": policy, "asked": launch.max_count, "at_least": launch.min_count},
+    )
 
 
 def failed(policy: str, hook: str, trouble: str, facts: Mapping[str, Any] | None = None) -> EucaError:

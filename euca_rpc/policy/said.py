@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from euca_rpc.clock import SECOND, Micros
-from euca_rpc.policy.values import Entry, Lease
+from euca_rpc.policy.values import Entry, Lease, Wait
 
 LATEST: Micros = 250_000_000_000 * SECOND  # the year 9892: moments that can still be written as dates
 _LONGEST_KEY, _MOST = 200, 1e18  # of an entry to a durable counter
@@ -20,6 +20,16 @@ def no_lease(said: object, now: Micros) -> str:
     if said.then not in ("terminate", "stop"):
         return f"lease ends with {said.then!r:.40}, not 'terminate' or 'stop'"
     return ""
+
+
+def no_wait(said: object) -> bool:
+    """It is nothing that a launch could wait for.  A moment that has passed: asked again soon."""
+    return not (
+        isinstance(said, Wait)
+        and type(said.reason) is str
+        and type(said.until) is int
+        and 0 <= said.until <= LATEST
+    )
 
 
 def are_entries(said: object) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from euca_rpc.clock import ManualClock, Micros
+from euca_rpc.policy import refusal
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.trial import Still
@@ -84,7 +85,8 @@ class LittleCloud:
         cls = LaunchClass(asked.vm_type, asked.size, ARCHITECTURE, zone, asked.service_class, given)
         self._launches += 1
         view = self._view()
-        self._engine.admit(asked, view)
+        if (held := self._engine.admit(asked, view)) is not None:
+            raise refusal.held(held)
         placed = self._engine.place(
             asked,
             cls,

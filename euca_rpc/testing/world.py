@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -51,7 +51,7 @@ from euca_rpc.node.simulated import SimulatedHypervisor
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import load
-from euca_rpc.policy.values import Granted, Launch, LaunchClass, Placement
+from euca_rpc.policy.values import Granted, Held, Launch, LaunchClass, Placement
 from euca_rpc.testing import checks
 from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
@@ -396,9 +396,15 @@ class _Busy:
         self._nested = False
 
     def place(
-        self, wanted: Launch, cls: LaunchClass, view: View, count_min: int, count_max: int
-    ) -> Placement:
-        proposal = self._placer.place(wanted, cls, view, count_min, count_max)
+        self,
+        wanted: Launch,
+        cls: LaunchClass,
+        view: View,
+        count_min: int,
+        count_max: int,
+        passed: Collection[str] = (),
+    ) -> Placement | Held:
+        proposal = self._placer.place(wanted, cls, view, count_min, count_max, passed)
         world = self._world
         if not self._nested and world.clients.callers and world.random.random() < world.concurrency:
             self._nested = True
@@ -412,6 +418,15 @@ class _Busy:
 
     def lease(self, wanted: Launch, view: View) -> Granted | None:
         return self._placer.lease(wanted, view)
+
+    def admit(self, wanted: Launch, view: View, passed: Collection[str] = ()) -> Held | None:
+        return self._placer.admit(wanted, view, passed)
+
+    def arranger(self, view: View) -> str:
+        return self._placer.arranger(view)
+
+    def arrange(self, launches: Sequence[Launch], view: View) -> list[tuple[str, ...]] | None:
+        return self._placer.arrange(launches, view)
 
 
 __all__ = ["Broken", "Shape", "World"]

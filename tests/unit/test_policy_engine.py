@@ -11,11 +11,13 @@ import pytest
 from euca_rpc.clock import ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import policy
+from euca_rpc.policy import refusal
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import Broken, bind, load
 from euca_rpc.policy.values import (
     Granted,
+    Held,
     Launch,
     LaunchClass,
     Lease,
@@ -385,11 +387,24 @@ def test_a_policy_refuses_with_its_own_sentence() -> None:
     e = engine(
         "greedy", own=admitting(lambda launch, view: Wait("The cloud is saved for a class.", 86_400_000_000))
     )
-    with pytest.raises(
-        EucaError, match=r"saved for a class\. Try again after 1970-01-02T00:00:00"
-    ) as refused:
-        e.admit(LAUNCH, VIEW)
-    assert refused.value.facts["until"] == 86_400_000_000
+    held = e.admit(LAUNCH, VIEW)
+    assert held == Held("own", Wait("The cloud is saved for a class.", 86_400_000_000))
+    impatient = refusal.held(held)
+    assert impatient.sentence == "The cloud is saved for a class. Try again after 1970-01-02T00:00:00.000Z."
+    assert (impatient.symbol, impatient.facts["until"]) == ("policy_refused", 86_400_000_000)
+
+
+def _wait(until):
+    return lambda launch, view: Wait("Not yet.", until)
+
+
+def test_of_several_who_hold_a_launch_the_one_that_asks_again_first_is_named_and_a_no_counts_more() -> None:
+    late, soon = (admitting(_wait(at)) for at in (90, 80))
+    assert engine("greedy", late=late, soon=soon).admit(LAUNCH, VIEW) == Held("soon", Wait("Not yet.", 80))
+    assert engine("greedy", late=late, soon=soon).admit(LAUNCH, VIEW, ("soon",)).policy == "late"
+    never = admitting(lambda launch, view: No("Never."))
+    with pytest.raises(EucaError, match="Never"):
+        engine("greedy", late=late, soon=soon, never=never).admit(LAUNCH, VIEW)
 
 
 # --------------------------------------------------------------------------------------------------- loading

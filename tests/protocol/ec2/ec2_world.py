@@ -49,7 +49,7 @@ class Placer(_bench().FirstFit):
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def place(self, wanted, cls, view, count_min, count_max):
+    def place(self, wanted, cls, view, count_min, count_max, passed=()):
         self.told.append((wanted.service_class, sorted(wanted.hints.items()), wanted.zone))
         return super().place(wanted, cls, view, count_min, count_max)
 

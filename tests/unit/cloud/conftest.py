@@ -50,7 +50,7 @@ class Recorder:
 
 
 class FirstFit:
-    def place(self, wanted, cls, view, count_min, count_max):
+    def place(self, wanted, cls, view, count_min, count_max, passed=()):
         nodes_: list[str] = []
         for target in sorted(view.targets.values(), key=lambda t: t.id):
             if target.usable and (wanted.zone in (None, target.zone)):
@@ -61,6 +61,12 @@ class FirstFit:
 
     def lease(self, wanted, view):
         return self.given
+
+    def admit(self, wanted, view, passed=()):
+        return None
+
+    def arranger(self, view):
+        return ""
 
     given = None  # a `Granted`, for tests of leases
 
