@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,6 +25,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.ids import is_name
 
 FILE: Final = "euca.toml"
+_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 HYPERVISORS: Final = ("auto", "kvm", "qemu", "xen", "test", "simulated")
 
 # every daemon's port is the base port plus a fixed offset, so that one number moves a whole cloud
@@ -60,6 +62,9 @@ class Cluster:
     poll_seconds: float = 2.0  # between two questions to a node; news comes at once
     silence_seconds: float = 10.0  # without an answer: then the node is shown as silent
     backoff_seconds: float = 5.0  # the longest pause between two questions to a silent node
+    wake_command: tuple[
+        str, ...
+    ] = ()  # wakes a node: words, {node} {host} {mac} are replaced; () = no node sleeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,10 @@ class Node:
     reserve_memory_mb: int = 256  # the daemon, libvirtd and the host itself
     reserve_disk_gb: int = 2  # the image cache and logs grow here too
     image_cache_gb: int = 20
+    sleep_command: tuple[
+        str, ...
+    ] = ()  # puts this host to sleep: words, {zone} {host} are replaced; () = never
+    wake_address: str = ""  # the MAC address that wakes it; "" = that of its first network card
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +405,11 @@ def _check(path: Path, config: Config) -> None:
         if not getattr(getattr(config, section), name) >= least:
             raise _wrong(path, key, f"must be at least {least:g}")
     _check_mail(path, config)
+    _check_command(path, "node.sleep_command", config.node.sleep_command, ("zone", "host", "home"))
+    words = ("node", "zone", "host", "mac", "home")
+    _check_command(path, "cluster.wake_command", config.cluster.wake_command, words)
+    if config.node.wake_address and not _MAC.fullmatch(config.node.wake_address):
+        raise _wrong(path, "node.wake_address", "must be a MAC address, as in 52:54:00:12:34:56")
     if config.network.mode != "user":
         raise _wrong(path, "network.mode", "must be 'user': no other mode is built in yet")
     try:
@@ -409,6 +423,20 @@ def _check(path: Path, config: Config) -> None:
     host, _, port = config.listen.nameserver.rpartition(":")
     if config.listen.nameserver and not (host and port.isdecimal()):
         raise _wrong(path, "listen.nameserver", "must be host:port, as in cloud.example.org:8775")
+
+
+def _check_command(path: Path, key: str, words: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """A word that stands for something must be one that is replaced: no shell would tell."""
+    for word in words:
+        for name in re.findall(r"\{(\w+)\}", word):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = (
+                    f"did you mean {{{near[0]}}}?"
+                    if near
+                    else "there are " + ", ".join(f"{{{k}}}" for k in known)
+                )
+                raise _wrong(path, key, f"has {{{name}}}, which stands for nothing: {hint}")
 
 
 def _check_mail(path: Path, config: Config) -> None:

@@ -46,7 +46,7 @@ AGAIN: Micros = 20 * SECOND  # an order that may have been lost is sent again
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One call about one node: sleep or wake."""
+    """One call about one node: sleep or rouse."""
 
     method: str
     node: str
@@ -76,7 +76,7 @@ def decide(view: View, now: Micros) -> tuple[list[Order | Turn], Micros | None]:
             if node.power_try > now:
                 due.append(node.power_try)
             elif node.power == WAKING:
-                orders.append(Order("wake", id))
+                orders.append(Order("rouse", id))
             elif now < _order_until(node):
                 orders.append(Order("sleep", id))
     if turned:
@@ -152,7 +152,7 @@ def _unfit(view: View, node: Node) -> str:
     if said := silence(view.contacts.get(node.zone)) or silence(view.contacts.get(node.id)):
         return f"it is {said}"
     if not node.sleeps:
-        return "it says that it has no sleep_command ([node] in its settings)"
+        return "it says that it has no [node] sleep_command in its settings"
     return ""
 
 
@@ -190,10 +190,10 @@ def _who(by: Caller | str) -> str:
 def mark_ordered(view: View, now: Micros, order: Order) -> Outcome:
     """Before the call.  The result is its arguments; None if it is not wanted any more."""
     node = view.nodes.get(order.node)
-    if node is None or node.power != (WAKING if order.method == "wake" else SLEEPING):
+    if node is None or node.power != (WAKING if order.method == "rouse" else SLEEPING):
         return Outcome()
     args: dict[str, object] = {"node": node.id}
-    args |= {"mac": node.mac} if order.method == "wake" else {"until": _order_until(node)}
+    args |= {"mac": node.mac} if order.method == "rouse" else {"until": _order_until(node)}
     return Outcome((Put(replace(node, power_try=now + AGAIN)),), (), args)
 
 
@@ -213,7 +213,7 @@ def mark_turned(view: View, now: Micros, ids: Iterable[str]) -> Outcome:
 def mark_refused(view: View, now: Micros, order: Order, sentence: str) -> Outcome:
     """The node or its cluster controller said no: one that was to sleep is on again, one that is to wake says why not."""
     node = view.nodes.get(order.node)
-    if node is None or node.power != (WAKING if order.method == "wake" else SLEEPING):
+    if node is None or node.power != (WAKING if order.method == "rouse" else SLEEPING):
         return Outcome()
     if order.method == "sleep":
         new, kind = _on(node, now, sentence), "node.sleep_refused"

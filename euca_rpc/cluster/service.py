@@ -5,7 +5,8 @@
     cloud ── ensure, absent,
              stop, reboot,
              capture, forget_captures ► passed on at once; the outcome is told by the node's next report
-    cloud ── console ────────► passed on; the answer is relayed
+    cloud ── console, sleep ─► passed on; the answer is relayed
+    cloud ── rouse ──────────► this host's own means are used (`[cluster] wake_command`): the node cannot hear
     node  ── poke ───────────► "ask me now"
              step() ─────────► asks every node whose turn it is, all in parallel (`roster.decide`)
 
@@ -62,7 +63,9 @@ class ClusterService:
         poke: Callable[[], None] = lambda: None,
         revoked: Callable[[Sequence[str]], None] = lambda serials: None,
         settings: ClusterSettings | None = None,
+        wake_node: Callable[[str, str], object] | None = None,
     ) -> None:
+        """``wake_node``: wake a node (id, MAC address), by a job of the carrier; None: this zone has no means to."""
         self.zone = zone
         self.wake: Callable[[], None] = lambda: None
         self.start_id = f"{ids.bits(64):016x}"  # by it the cloud sees a restart
@@ -70,6 +73,7 @@ class ClusterService:
         self._clock = clock
         self._poke_cloud = poke
         self._revoked = revoked
+        self._wake_node = wake_node
         self._settings = settings or ClusterSettings()
         self._lock = threading.Lock()  # never held while the carrier, wake or poke is called
         self._lines: dict[str, Line] | None = None  # None: not told yet
@@ -136,19 +140,39 @@ class ClusterService:
     def console(self, node: str, instance_id: str) -> Future[Any]:
         """Relayed: resolves to the node's answer or error."""
         peer = self._object_of(node)
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()  # a waiter that gives up cannot cancel it
-
-        def answered(answer: Answer) -> None:
-            if future.done():  # an answer delivered twice
-                return
-            if answer.error is not None:
-                future.set_exception(answer.error)
-            else:
-                future.set_result(answer.value)
-
+        future, answered = _relay()
         self._carrier.call(peer, "console", {"instance_id": instance_id}, answered)
         return future
+
+    def sleep(self, node: str, until: int) -> Future[Any]:
+        """Relayed: a node that may not or cannot sleep says why.  A zone that could not wake it lets none sleep."""
+        peer = self._object_of(node)
+        if self._wake_node is None:
+            raise self._no_means(node)
+        future, answered = _relay()
+        self._carrier.call(peer, "sleep", {"until": until}, answered)
+        return future
+
+    def rouse(self, node: str, mac: str) -> Future[Any]:
+        """Resolves when the means were used; whether it wakes, its next report tells."""
+        self._object_of(node)
+        if (wake_node := self._wake_node) is None:
+            raise self._no_means(node)
+        future, answered = _relay()
+
+        def used(answer: Answer) -> None:
+            self._hurry(node)
+            answered(Answer(ACCEPTED, answer.error))
+
+        self._carrier.run(f"wake {node}", lambda: wake_node(node, mac), used)
+        return future
+
+    def _no_means(self, node: str) -> EucaError:
+        return EucaError(
+            "unsupported",
+            f"The cluster controller of zone {self.zone} has no [cluster] wake_command in its settings, so nobody could"
+            f" wake {node}.",
+        )
 
     # ---------------------------------------------------------------------------------------- told by a node
     def poke(self, peer: Peer) -> dict[str, Any]:
@@ -258,6 +282,22 @@ class ClusterService:
             return False
         zone, _, host = node.partition("/")
         return zone == self.zone and is_name(host)
+
+
+def _relay() -> tuple[Future[Any], Callable[[Answer], None]]:
+    """A future, and who takes the answer for it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # a waiter that gives up cannot cancel it
+
+    def answered(answer: Answer) -> None:
+        if future.done():  # an answer delivered twice
+            return
+        if answer.error is not None:
+            future.set_exception(answer.error)
+        else:
+            future.set_result(answer.value)
+
+    return future, answered
 
 
 def _told(line: Line, known: int | None) -> dict[str, Any]:

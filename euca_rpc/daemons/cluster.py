@@ -9,6 +9,7 @@ from euca_rpc.cluster.roster import ClusterSettings
 from euca_rpc.cluster.service import ClusterService
 from euca_rpc.config import CLUSTER as PORT
 from euca_rpc.config import Config
+from euca_rpc.daemons import command
 from euca_rpc.daemons.frame import Frame, enrol_once, leave
 from euca_rpc.ids import SystemIds
 from euca_rpc.wire.contracts import BY_OBJECT, CLOUD, CLUSTER, object_name
@@ -30,6 +31,12 @@ class Servant:
     def console(self, node: str, instance_id: str) -> Any:
         return self._service.console(node, instance_id).result(BY_OBJECT[CLUSTER, "console"].timeout)
 
+    def sleep(self, node: str, until: int) -> Any:
+        return self._service.sleep(node, until).result(BY_OBJECT[CLUSTER, "sleep"].timeout)
+
+    def rouse(self, node: str, mac: str) -> Any:
+        return self._service.rouse(node, mac).result(BY_OBJECT[CLUSTER, "rouse"].timeout)
+
     def poke(self, peer: PeerName) -> Any:
         return self._service.poke(peer)
 
@@ -38,6 +45,12 @@ def main(config: Config, zone: str, port: int | None = None, token: str | None =
     if token:
         enrol_once(config.identity(CLUSTER, zone), token)
     frame = Frame(config, config.identity(CLUSTER, zone), f"cluster-{zone}", WORKERS)
+
+    words = config.cluster.wake_command
+
+    def wake_node(node: str, mac: str) -> None:
+        host = node.partition("/")[2]
+        command.run(words, {"node": node, "zone": zone, "host": host, "mac": mac, "home": str(config.home)})
 
     def nothing(answer: Answer) -> None:
         """A lost poke loses nothing: the cloud controller asks anyway."""
@@ -53,6 +66,7 @@ def main(config: Config, zone: str, port: int | None = None, token: str | None =
         poke=poke,
         revoked=frame.take_revoked,
         settings=settings(config),
+        wake_node=wake_node if words else None,
     )
     frame.offer(Servant(service), port or config.port(PORT))
     leave(frame.run(service))

@@ -7,10 +7,12 @@ leaves. Inside a host of `euca_rpc.host` the environment names its libvirt and i
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from euca_rpc.carrier import Answer
 from euca_rpc.config import NODE as PORT
 from euca_rpc.config import Config
+from euca_rpc.daemons import command
 from euca_rpc.daemons.frame import Frame, enrol_once, leave
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SystemIds, node_id
@@ -55,6 +57,11 @@ def main(config: Config, zone: str, host: str, port: int | None = None, token: s
         clock=frame.clock,
     )
 
+    words = config.node.sleep_command
+
+    def rest() -> None:
+        command.run(words, {"zone": zone, "host": host, "home": str(config.home)})
+
     def nothing(answer: Answer) -> None:
         """A lost poke loses nothing: the cluster controller asks anyway."""
 
@@ -72,9 +79,20 @@ def main(config: Config, zone: str, host: str, port: int | None = None, token: s
         poke=lambda: frame.carrier.call(object_name(CLUSTER, zone), "poke", {}, nothing),
         disks=backend.disks,
         store=lambda order, file, format: store(order, file, format, contexts.client),
+        rest=rest if words else None,
+        mac=config.node.wake_address or first_card(),
     )
     frame.offer(service, port or config.port(PORT))
     leave(frame.run(service))
+
+
+def first_card(cards: Path = Path("/sys/class/net")) -> str:
+    """The MAC address of the first network card that is one; "" if there is none."""
+    for card in sorted(cards.glob("*")):
+        address = card / "address"
+        if (card / "device").exists() and address.exists():
+            return address.read_text().strip().lower()
+    return ""
 
 
 def machine_maker(config: Config) -> str:

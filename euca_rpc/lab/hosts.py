@@ -1,7 +1,9 @@
 """The cluster and node controllers of an experiment, seen through the carrier: what they would answer, and when.
 
     ensure ─► boot_seconds ─► running ─┐
-    absent ─► end_seconds ───► gone ───┴─► the zone pokes the cloud controller ─► report: the nodes that changed
+    absent ─► end_seconds ───► gone ───┤
+    sleep  ─► sleep_seconds ─► silent ─┤
+    rouse  ─► wake_seconds ──► answers ┴─► the zone pokes the cloud controller ─► report: the nodes that changed
 
 The hosts do as they are told and never fail; what a failing host does to a cloud is the business of the tests.  An
 answer comes after everything that was under way at that moment, never inside the call.
@@ -37,7 +39,9 @@ class _Node:
         self.version = 1
         self.machines: dict[str, dict[str, Any]] = {}  # instance id → a packed MachineReport
         self.gone: dict[str, int] = {}  # instance id → the version that told of its end
-        report = NodeReport(host.id, f"boot-{host.id}", "simulated", ARCHITECTURE, host.offer, 0)
+        self.silent_since: Micros | None = None  # it sleeps
+        self.waking = False
+        report = NodeReport(host.id, f"boot-{host.id}", "simulated", ARCHITECTURE, host.offer, 0, sleeps=True)
         self._words = pack(report)
 
     def say(self, id: str, generation: int, seen: Seen) -> None:
@@ -84,6 +88,16 @@ class SimulatedHosts:
                 for item in args["items"]:
                     self._soon(after, args["node"], item["instance_id"], item["generation"], seen)
                 value = {"accepted": True}
+            case "sleep":
+                after = int(self._zones[zone].sleep_seconds * SECOND)
+                self._times.at(self._times.now() + after, lambda: self._sleeps(args["node"]))
+                value = {"accepted": True}
+            case "rouse":
+                if not self._nodes[args["node"]].waking:
+                    self._nodes[args["node"]].waking = True
+                    after = int(self._zones[zone].wake_seconds * SECOND)
+                    self._times.at(self._times.now() + after, lambda: self._wakes(args["node"]))
+                value = {"accepted": True}
             case _:
                 error = EucaError("action_unknown", f"an experiment's hosts cannot {method}")
                 self._times.at(self._times.now(), lambda: on_answer(Answer(None, error)))
@@ -105,6 +119,20 @@ class SimulatedHosts:
         if known is not None and known["seen"] == Seen.ABSENT:
             return  # its end is on record: nothing older is started
         self._nodes[node].say(id, generation, seen)
+        self._news(node)
+
+    def _sleeps(self, id: str) -> None:
+        node = self._nodes[id]
+        if node.silent_since is None and all(m["seen"] == Seen.ABSENT for m in node.machines.values()):
+            node.silent_since = self._times.now()
+            self._news(id)
+
+    def _wakes(self, id: str) -> None:
+        node = self._nodes[id]
+        node.silent_since, node.waking = None, False
+        self._news(id)
+
+    def _news(self, node: str) -> None:
         zone = node.partition("/")[0]
         self._changed[zone][node] = None
         if zone not in self._poked:  # what happens at one moment is told at once
@@ -130,7 +158,7 @@ class SimulatedHosts:
             "nodes": {
                 id: {
                     "heard_at": now,
-                    "silent_since": None,
+                    "silent_since": self._nodes[id].silent_since,
                     "trouble": "",
                     "version": self._nodes[id].version,
                     "report": self._nodes[id].report(known.get(id, 0)),

@@ -3,6 +3,8 @@
 [[zone]]
 name = "north"
 boot_seconds = 30.0
+sleep_seconds = 15.0
+wake_seconds = 120.0
 [[zone.nodes]]
 count = 12
 cores = 24
@@ -10,6 +12,7 @@ memory_mb = 65536
 disk_gb = 1000
 idle_watts = 100.0
 busy_watts = 250.0
+asleep_watts = 5.0
 
 Instead of ``count`` a group may have ``hosts``, a list of names.
 """
@@ -35,12 +38,14 @@ PLENTY = 1 << 24  # MB or GB: more than any workload asks for
 class Host:
     """One node.  Power is linear in the share of its cores that is claimed (watts): the model of X. Fan, W.-D. Weber and
     L. A. Barroso, "Power provisioning for a warehouse-sized computer", ISCA 2007; a node without machines draws
-    `idle_watts` all the same, as long as nobody puts it to sleep."""
+    `idle_watts` all the same, as long as nobody puts it to sleep: then `asleep_watts`.  On its way there and back it draws
+    `idle_watts`."""
 
     id: str  # "zone/host"
     offer: Size
     idle_watts: float = 100.0
     busy_watts: float = 200.0
+    asleep_watts: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Zone:
     hosts: tuple[Host, ...]
     boot_seconds: float = 0.0  # from the node's order to a running machine
     end_seconds: float = 0.0  # from the order to end until it is gone
+    sleep_seconds: float = 15.0  # from the order to sleep until the node is off
+    wake_seconds: float = 120.0  # from the order to wake until it may be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,8 @@ def read(path: Path) -> Site:
 
 
 def _zone(path: Path, said: Mapping[str, Any]) -> Zone:
-    _known(path, said, ("name", "boot_seconds", "end_seconds", "nodes"), "in a zone")
+    times = _usual(Zone, "seconds")
+    _known(path, said, ("name", *times, "nodes"), "in a zone")
     name = said.get("name")
     if not isinstance(name, str) or not is_name(name):
         raise EucaError("parameter_invalid", f"{path}: a zone's name is a-z, 0-9 and -, not {name!r}")
@@ -111,18 +119,14 @@ def _zone(path: Path, said: Mapping[str, Any]) -> Zone:
             int(_number(path, group, "memory_mb", PLENTY, 1)),
             int(_number(path, group, "disk_gb", PLENTY, 1)),
         )
-        idle, busy = _number(path, group, "idle_watts", 100.0), _number(path, group, "busy_watts", 200.0)
+        watts = {name: _number(path, group, name, usual) for name, usual in _usual(Host, "watts").items()}
         count = int(_number(path, group, "count", 1, 1))
         for host in _names(path, group) or [f"node-{len(hosts) + n:04}" for n in range(count)]:
-            hosts.append(Host(node_id(name, host), size, idle, busy))
+            hosts.append(Host(node_id(name, host), size, **watts))
     if not hosts:
         raise EucaError("parameter_invalid", f"{path}: the zone {name} has no nodes")
-    return Zone(
-        name,
-        tuple(hosts),
-        _number(path, said, "boot_seconds", 0.0),
-        _number(path, said, "end_seconds", 0.0),
-    )
+    seconds = {name: _number(path, said, name, usual) for name, usual in times.items()}
+    return Zone(name, tuple(hosts), **seconds)
 
 
 def _names(path: Path, group: Mapping[str, Any]) -> list[str]:
@@ -139,19 +143,26 @@ def write(site: Site) -> str:
     lines: list[str] = []
     for zone in site.zones:
         lines += ["[[zone]]", f'name = "{zone.name}"']
-        lines += [f"boot_seconds = {zone.boot_seconds}", f"end_seconds = {zone.end_seconds}"]
-        for (offer, idle, busy), alike in groupby(
-            zone.hosts, lambda h: (h.offer, h.idle_watts, h.busy_watts)
-        ):
+        lines += [f"{f.name} = {getattr(zone, f.name)}" for f in fields(Zone) if "seconds" in f.name]
+        for (offer, *watts), alike in groupby(zone.hosts, lambda h: (h.offer, *_watts(h).values())):
             names = ", ".join(f'"{host.id.partition("/")[2]}"' for host in alike)
             lines += ["[[zone.nodes]]", f"hosts = [{names}]"]
             lines += [
                 f"{key} = {n}"
                 for key, n in zip(("cores", "memory_mb", "disk_gb"), offer.parts(), strict=True)
             ]
-            lines += [f"idle_watts = {idle}", f"busy_watts = {busy}"]
+            lines += [f"{key} = {n}" for key, n in zip(_watts(zone.hosts[0]), watts, strict=True)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _usual(kind: type, word: str) -> dict[str, float]:
+    """The numbers of a kind whose names have this word, with what they are unless it is said."""
+    return {f.name: float(str(f.default)) for f in fields(kind) if word in f.name}
+
+
+def _watts(host: Host) -> dict[str, float]:
+    return {f.name: getattr(host, f.name) for f in fields(Host) if "watts" in f.name}
 
 
 def _tables(path: Path, said: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

@@ -27,10 +27,13 @@ is asked; all others make the machine FAILED with the reason.  The deadline is t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from euca_rpc.carrier import Answer
+from euca_rpc.clock import moment
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, MACHINE_IMAGE, parse_resource_id
 from euca_rpc.machines import CaptureOrder, MachineSpec, NodeReport
@@ -41,6 +44,8 @@ from euca_rpc.node.work import NodeWork
 from euca_rpc.types import Intent, Seen, Size
 from euca_rpc.wire.codec import pack, unpack
 from euca_rpc.wire.contracts import CONTRACT, NODE, OLDEST
+
+log = logging.getLogger(__name__)
 
 
 class NodeService(NodeWork):
@@ -108,6 +113,36 @@ class NodeService(NodeWork):
             self._captures.forget(image_id)
         self._news()
         return {"accepted": len(images)}
+
+    def sleep(self, until: int) -> dict[str, Any]:
+        """Put this host to sleep, which it says by falling silent.  Refused while anything is on it, and when the order
+        comes too late: by then it may be counted on again."""
+        rest = self._rest
+        if rest is None:
+            raise EucaError(
+                "unsupported", f"Node {self._node_id} has no [node] sleep_command in its settings."
+            )
+        self._look()
+        with self._lock:
+            held = sorted({*self._machines, *self._removing, *(m.instance_id for m in self._unrecorded)})
+            held += [domain.name for domain in self._foreign if domain.running]
+        if held:
+            raise EucaError(
+                "state_conflict",
+                f"Node {self._node_id} holds {len(held)} machines ({', '.join(held[:5])}), so it does not sleep.",
+            )
+        if (now := self._clock.now()) > until:
+            raise EucaError(
+                "state_conflict",
+                f"Node {self._node_id} was to sleep by {moment(until)}, and it is {moment(now)}: the order is too old.",
+            )
+
+        def over(answer: Answer) -> None:
+            if answer.error is not None:
+                log.error("this host cannot be put to sleep: %s", answer.error.sentence)
+
+        self._carrier.run("sleep", rest, over)
+        return {"accepted": True}
 
     def console(self, instance_id: str) -> dict[str, Any]:
         with self._lock:
@@ -219,6 +254,7 @@ class NodeService(NodeWork):
         )
         self._shown[instance_id] = tombstone.at
         if old is not None and record is None and old.generation >= generation and not under_way:
+            self._unpoked = True
             return  # done long ago; now it is told again
         self._records.bury(tombstone)
         self._crash("tombstoned")

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from euca_rpc.clock import Clock, SystemClock
+from euca_rpc.clock import Clock, Micros, SystemClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids, SystemIds
 from euca_rpc.node.hypervisor import Domain, DomainPlan, HostFacts, Mark
@@ -50,7 +50,7 @@ def write_faults(root: Path, faults: Faults) -> None:
 class Line:
     """One line of history."""
 
-    what: str  # "asked" "start" "stop" "reboot" "end" "power"
+    what: str  # "asked" "start" "stop" "reboot" "end" "power" "sleep" "wake"
     at: int
     instance: str = ""
     generation: int = 0
@@ -89,6 +89,8 @@ class SimulatedHypervisor:
         self._domains: dict[str, Domain] = {}
         self._asked = 0
         self._boot = ""
+        self._asleep = False
+        self._wakes: int | None = None  # the moment from which it is awake again
         self._faults, self._faults_mark = Faults(), -1
         self._changed: Callable[[], None] = lambda: None
         with self._turn():
@@ -186,6 +188,19 @@ class SimulatedHypervisor:
             self._append(Line("power", self._clock.now(), boot=self._new_boot()))
         self._changed()
 
+    def sleep(self) -> None:
+        """The host sleeps: nothing answers until it was woken."""
+        with self._turn():
+            if not self._asleep:
+                self._append(Line("sleep", self._clock.now()))
+
+    def wake(self, after: Micros = 0) -> None:
+        """Awake ``after`` so long, if it sleeps."""
+        with self._turn():
+            if self._asleep and self._wakes is None:
+                self._append(Line("wake", self._clock.now() + after))
+        self._changed()
+
     def plant_foreign(self, name: str, size: Size) -> None:
         """A domain that is not ours: counted, never touched."""
         with self._turn():
@@ -219,8 +234,12 @@ class SimulatedHypervisor:
                 self._fold(Line(**json.loads(line)))
 
     def _fold(self, line: Line) -> None:
-        if line.what == "power":
-            self._boot = line.boot
+        if line.what == "sleep":
+            self._asleep, self._wakes = True, None
+        elif line.what == "wake":
+            self._wakes = line.at
+        elif line.what == "power":
+            self._boot, self._asleep = line.boot, False
             for name, domain in self._domains.items():
                 if domain.running and domain.mark is not None:
                     self._domains[name] = replace(domain, running=False, end=End.HOST)
@@ -241,6 +260,10 @@ class SimulatedHypervisor:
             values: dict[str, Any] = json.loads(path.read_text()) if stamp else {}
             tuples: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
             self._faults, self._faults_mark = Faults(**tuples), stamp
+        if self._asleep:
+            if self._wakes is None or self._clock.now() < self._wakes:
+                raise EucaError("unreachable", "The simulated host sleeps.")
+            self._asleep = False
         if self._faults.unreachable:
             raise EucaError("unreachable", "The simulated hypervisor was configured not to answer.")
 

@@ -53,12 +53,16 @@ class NodeState:
         disks: Disks | None = None,
         store: Store = no_store,
         crash: Crash = no_crash,
+        rest: Callable[[], object] | None = None,
+        mac: str = "",
     ) -> None:
+        """``rest``: put this host to sleep, by a job of the carrier; None: it cannot.  ``mac``: what wakes it."""
         self.wake: Callable[[], None] = lambda: None
         self._node_id, self._cloud_id, self._home = node_id, cloud_id, home
         self._hypervisor, self._carrier, self._clock, self._network = hypervisor, carrier, clock, network
         self._disks: Disks = disks if disks is not None else RealDisks(images)
         self._settings, self._poke, self._crash = offer, poke, crash
+        self._rest, self._mac = rest, mac
         self._home_lock = HomeLock(home, node_id)
         self._records = Records(home, crash)
         self._taken = Size()  # what all machines hold together
@@ -79,7 +83,8 @@ class NodeState:
         self._facts = HostFacts("", "", 0, 0, "")
         self._looked = False
         self._hint = True
-        self._unpoked = False  # something in the report that the cluster controller was not poked for
+        self._open = {i for i, r in self._machines.items() if not r.settled}  # something is left to do for these
+        self._unpoked = True  # something in the report that the cluster controller was not poked for
         self._told_at: Micros = clock.monotonic() - SECOND  # of the last poke
         self._disk_gb, self._measured = 0, -MEASURE_DISK
         self._version = ids.bits(48)
@@ -112,6 +117,7 @@ class NodeState:
             quiet = {i for i in self._machines if not self._busy.get(i)}
         facts, domains = self._hypervisor.facts(), self._hypervisor.domains()
         with self._lock:
+            seen_before = (self._facts, self._foreign, self._unrecorded)
             self._facts, self._looked = facts, True
             now = self._clock.now()
             if self._settings.disk_gb is None and now - self._measured >= MEASURE_DISK:
@@ -138,6 +144,7 @@ class NodeState:
                 for domain in ours.values()
                 if domain.mark and domain.running and domain.mark.instance_id not in self._machines
             )
+            self._unpoked |= (self._facts, self._foreign, self._unrecorded) != seen_before
             for domain in ours.values():  # told to remove it, and killed before it was done
                 tombstone = self._tombstones.get(domain.name)
                 buried = tombstone and domain.mark and domain.mark.generation <= tombstone.generation
@@ -174,6 +181,8 @@ class NodeState:
             machines=tuple(machines),
             warnings=self._facts.warnings + ((full,) if full else ()),
             captures=self._captures.report(),
+            sleeps=self._rest is not None,
+            mac=self._mac,
         )
         if report != self._last:
             self._version += 1
@@ -215,6 +224,10 @@ class NodeState:
         before = self._machines.get(record.spec.instance_id)
         self._taken += held(record) - (held(before) if before else Size())
         self._machines[record.spec.instance_id] = record
+        if record.settled:
+            self._open.discard(record.spec.instance_id)
+        else:
+            self._open.add(record.spec.instance_id)
         self._touch(record.spec.instance_id)
 
     def _try_save(self, record: Record) -> None:
@@ -227,12 +240,14 @@ class NodeState:
     def _drop(self, instance_id: str) -> None:
         self._records.drop(instance_id)
         record = self._machines.pop(instance_id, None)
+        self._open.discard(instance_id)
         self._taken -= held(record) if record else Size()
         self._touch(instance_id)
 
     def _touch(self, instance_id: str) -> None:
         self._changes += 1
         self._changed_at[instance_id] = self._changes
+        self._unpoked = True
 
     def _mark(self, instance_id: str, generation: int) -> Mark:
         return Mark(self._cloud_id, self._node_id, instance_id, generation)

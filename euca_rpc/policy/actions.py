@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from euca_rpc.clock import HOUR, Micros
 from euca_rpc.policy.said import LATEST
@@ -158,7 +158,7 @@ Action: TypeAlias = (
     | Publish
     | Again
 )
-KINDS: tuple[type, ...] = Action.__args__  # type: ignore[attr-defined]
+KINDS: tuple[type, ...] = get_args(Action)
 
 
 # -------------------------------------------------------------------------------------------------- what is sane

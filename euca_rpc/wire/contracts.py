@@ -43,6 +43,8 @@ CALLS: tuple[Call, ...] = (
     Call(CLUSTER, "reboot", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation, reboots}]
     Call(CLUSTER, "capture", (CLOUD,), 5.0),  # args: node, orders [CaptureOrder]
     Call(CLUSTER, "forget_captures", (CLOUD,), 5.0),  # args: node, images [image id]
+    Call(CLUSTER, "sleep", (CLOUD,), 8.0),  # args: node, until: the node may obey so long → relayed
+    Call(CLUSTER, "rouse", (CLOUD,), 30.0),  # args: node, mac: woken by the cluster's own means, answered when they were used
     Call(CLUSTER, "console", (CLOUD,), 8.0, True),  # args: node, instance_id → {text: bytes, at}
     Call(CLUSTER, "roster", (CLOUD,), 5.0, True),  # args: nodes [node id]: whom this cluster asks
     # cluster → node
@@ -53,6 +55,7 @@ CALLS: tuple[Call, ...] = (
     Call(NODE, "reboot", (CLUSTER,), 5.0),
     Call(NODE, "capture", (CLUSTER,), 5.0),  # args: orders
     Call(NODE, "forget_captures", (CLUSTER,), 5.0),  # args: images
+    Call(NODE, "sleep", (CLUSTER,), 5.0),  # args: until; refused while there are machines
     Call(NODE, "console", (CLUSTER,), 5.0, True),  # args: instance_id
     # news: "ask me now"; loses nothing when lost
     Call(CLUSTER, "poke", (NODE,), 2.0),
