@@ -19,7 +19,11 @@ from euca_rpc.node.state import NodeState
 from euca_rpc.types import End, Intent, Seen
 
 RETRY = 5 * SECOND
-GAP = SECOND // 50  # between two pokes: machines that start together are told of together
+# between two pokes: machines that start together are told of together, and a report tells of all machines, so while
+# many are under way it is made less often
+GAP = SECOND // 50
+FEW = 8
+LONG_GAP = SECOND // 10
 CURABLE = ("unreachable", "unavailable")
 
 
@@ -34,10 +38,8 @@ class NodeWork(NodeState):
                 self._hint = True
                 return self._clock.now() + RETRY
         with self._lock:
-            wait = self._told_at + GAP - self._clock.monotonic()
-            before = self._last
-            self._unpoked |= self._compose() is not before
-            left = [i for i, r in self._machines.items() if not r.settled] + sorted(self._removing)
+            wait = self._told_at + (GAP if len(self._open) < FEW else LONG_GAP) - self._clock.monotonic()
+            left = [*self._open, *sorted(self._removing)]
             self._forget_old()
         for instance_id in left:
             self._pursue(instance_id)
