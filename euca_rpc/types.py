@@ -201,6 +201,10 @@ class Quota:
     memory_mb: int = -1
     disk_gb: int = -1
 
+    @property
+    def unlimited(self) -> bool:
+        return self.instances < 0 and self.cores < 0 and self.memory_mb < 0 and self.disk_gb < 0
+
 
 # ------------------------------------------------------------------------------------- what can be launched
 @dataclass(frozen=True, slots=True)

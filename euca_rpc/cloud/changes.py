@@ -16,6 +16,9 @@ from euca_rpc.clock import Micros
 from euca_rpc.types import Caller, Event
 
 
+_spell = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # one for all: `dumps` makes one a time
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
     """A new row; an id that was ever used is refused by the store, and the journal runs the verb again."""
@@ -70,7 +73,7 @@ def event(
     facts: Mapping[str, Any] | None = None,
 ) -> Event:
     """One line of history; ``by`` is a caller or the name of the controller that acted."""
-    text = json.dumps(facts or {}, sort_keys=True, separators=(",", ":"))
+    text = _spell(facts) if facts else "{}"
     if isinstance(by, str):
         return Event(at, by, "cloud", "", kind, subject, account_id, text)
     return Event(at, by.user_name, by.origin, by.request_id, kind, subject, account_id or by.account_id, text)

@@ -21,6 +21,7 @@ from typing import Any
 
 from immutables import Map
 
+from euca_rpc.changed import changed
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import leases, lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
@@ -169,6 +170,7 @@ def usable_image(view: View, caller: Caller, image_id: str, kind: str) -> Image:
 
 
 _REQUEST = tuple(f.name for f in fields(LaunchRequest))
+_spell = json.JSONEncoder(sort_keys=True).encode
 
 
 def request_hash(request: LaunchRequest) -> str:
@@ -176,7 +178,7 @@ def request_hash(request: LaunchRequest) -> str:
     values = {name: getattr(request, name) for name in _REQUEST}  # every field is plain: no copies are needed
     values["client_token"] = None
     values["user_data"] = hashlib.sha256(request.user_data).hexdigest()
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_spell(values).encode()).hexdigest()
 
 
 def remembered(view: View, plan: Plan) -> Reservation | None:
@@ -201,6 +203,8 @@ def quota_left(view: View, plan: Plan) -> int:
     left = plan.request.max_count
     for scope in ("account/" + plan.caller.account_id, "user/" + plan.caller.user_id):
         quota, tally = view.quota(scope), view.tallies.get(scope)
+        if quota.unlimited:
+            continue
         held = (tally.instances, *tally.size.parts()) if tally else (0, 0, 0, 0)
         limits = (quota.instances, quota.cores, quota.memory_mb, quota.disk_gb)
         each = (1, *plan.vm_type.size.parts())
@@ -236,14 +240,14 @@ def commit_launch(
         still_fits(view, nodes, plan.vm_type.size)
         reservation_id = new_id(ids, RESERVATION, view.reservations)
         taken: set[str] = set()
-        used = max((t.last_used for t in view.nodes.values()), default=0)
+        used = view.last_used
         instances, rows, told = [], {}, told_at(view, now)
         for index, node_id in enumerate(nodes):
             instance_id = new_id(ids, INSTANCE, view.instances, taken)
             public, private = pool.draw(view, taken, instance_id)
             taken |= {instance_id, public}
             used += 1
-            rows[node_id] = replace(view.nodes[node_id], last_used=used)
+            rows[node_id] = changed(view.nodes[node_id], last_used=used)
             instances.append(
                 new_instance(plan, instance_id, reservation_id, index, node_id, public, private, now, told)
             )

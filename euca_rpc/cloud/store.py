@@ -415,16 +415,18 @@ class Store:
             self._put(_durable(changes), events)
 
     def _put(self, durable: Sequence[Change], events: Sequence[Event]) -> None:
-        for kind, how, rows in _together(self.tables, durable):
-            table = self.tables[kind]
-            if how is Remove:
-                for row in rows:
-                    self._execute(table.delete_sql, (getattr(row, table.key),))
-                continue
-            for sql, params in table.statements(how, rows):
-                self._execute(sql, params)
-        for sql, params in self.tables[Event].statements(Insert, events):
-            self._execute(sql, params)
+        execute = self.database.cursor().execute  # one for all: peewee would make one for each statement
+        with peewee.__exception_wrapper__:
+            for kind, how, rows in _together(self.tables, durable):
+                table = self.tables[kind]
+                if how is Remove:
+                    for row in rows:
+                        execute(table.delete_sql, (getattr(row, table.key),))
+                    continue
+                for sql, params in table.statements(how, rows):
+                    execute(sql, params)
+            for sql, params in self.tables[Event].statements(Insert, events):
+                execute(sql, params)
 
     def _execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         return self.database.execute_sql(sql, params)  # type: ignore[no-untyped-call]

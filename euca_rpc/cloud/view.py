@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from immutables import Map
@@ -132,6 +133,7 @@ class View:
     log: Map[int, tuple[str, ...]] = Map()  # snapshot number → targets that it changed
     resting: Map[str, None] = Map()  # ids of nodes that sleep, or are on their way there or back
     roster_version: int = 0  # raised when a node comes or goes
+    last_used: int = 0  # the highest ordinal of a placement
 
     def apply(self, changes: Iterable[Change]) -> View:
         """The next view.  Linear in the changes, not in the view."""
@@ -189,13 +191,14 @@ _TABLE: dict[type, str] = {
 _UNSEEN = (Usage, Mail)  # rows that only the store keeps
 _OPENERS = (Setting, Zone)  # rows whose change may let a launch go on that waits
 _FIELDS = tuple(f.name for f in fields(View))
+_values = attrgetter(*_FIELDS)
 
 
 class _Draft:
     """A view under construction: the maps that change, and which targets have to be made anew."""
 
     def __init__(self, base: View) -> None:
-        self.v: dict[str, Any] = {name: getattr(base, name) for name in _FIELDS}
+        self.v: dict[str, Any] = dict(zip(_FIELDS, _values(base), strict=True))
         self.stale: set[str] = set()
         self.restless: set[str] = set()  # reservations that wait, or did
         self.opens = False
@@ -309,6 +312,8 @@ class _Draft:
         )
         if listed[0] != listed[1]:
             self.v["roster_version"] += 1
+        if row.last_used > self.v["last_used"]:
+            self.v["last_used"] = row.last_used
         rests = new is not None and new.asked and new.power != "on"
         if rests or (old is not None and old.power != "on"):
             self.v["resting"] = (

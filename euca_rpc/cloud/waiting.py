@@ -268,7 +268,7 @@ def place(
     if not waits.launch.min_count <= len(nodes) <= len(rows):
         raise launch.Conflict("count")
     launch.still_fits(view, nodes, waits.launch.size)
-    used = max((t.last_used for t in view.nodes.values()), default=0)
+    used = view.last_used
     user = view.users.get(waits.launch.user_id)
     taken: set[str] = set()
     changes: list[Change] = [Remove(row)]

@@ -21,17 +21,16 @@ Emit = Callable[[Any, Put], None]
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 MOST_REMEMBERED = 20_000_000  # bytes of rendered machines per era, and as many of rendered reservations
 
+_PLAIN = re.compile("[\t\n\u0020-%'-;=?-~]*")  # nothing to be done for most texts: one quick look
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPECIAL = re.compile("[&<>\r]")
 
 
 def escaped(text: str) -> str:
     """Fit for an element's content; what XML cannot carry at all becomes U+FFFD."""
-    if _ILLEGAL.search(text):
-        text = _ILLEGAL.sub("\ufffd", text)
-    if _SPECIAL.search(text):
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-    return text
+    if _PLAIN.fullmatch(text):
+        return text
+    text = _ILLEGAL.sub("\ufffd", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
 _SIMPLE: dict[Kind, Callable[[Any], str]] = {

@@ -17,6 +17,7 @@ from .hints import hints
 from .tags import specified
 
 USER_DATA_LIMIT = 16 * 1024
+_DEFAULTS = LaunchRequest("")
 SERVICE_CLASSES = {None: "regular", "spot": "best_effort"}
 
 
@@ -76,12 +77,11 @@ def _launch_request(asked: Asked, it: m.RunInstances) -> LaunchRequest:
     tags = specified(it.tag_specifications, "instance")
     refuse(it.ebs_optimized, "EbsOptimized cannot be true here: there are no volumes.")
     refuse(it.addressing_type not in ("public", ""), "AddressingType can only be 'public' here.")
-    defaults = LaunchRequest("")
     return LaunchRequest(
         image_id=image_id(it.image_id, MACHINE_IMAGE),
         min_count=it.min_count,
         max_count=it.max_count,
-        vm_type=it.instance_type or defaults.vm_type,
+        vm_type=it.instance_type or _DEFAULTS.vm_type,
         key_name=it.key_name or None,
         zone=_zone(asked, it),
         kernel_id=image_id(it.kernel_id, KERNEL_IMAGE) if it.kernel_id else None,
