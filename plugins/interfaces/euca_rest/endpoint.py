@@ -17,13 +17,13 @@ from importlib.metadata import version
 from typing import Any
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 
 from . import openapi, problems
 from .operations import Asked, Ground
-from .problems import Refused
 from .queries import read_query
 from .routes import DOCUMENT, Route, find
 from .settings import RestSettings
