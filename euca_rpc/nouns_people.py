@@ -6,7 +6,7 @@ more or was never handed out: page_token_invalid.  ``search`` finds the text any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from euca_rpc.clock import Micros
@@ -19,6 +19,7 @@ from euca_rpc.shown import (
     MailService,
     MailTemplate,
     NodeStatus,
+    Owner,
     Page,
     Person,
     PolicyStatus,
@@ -74,8 +75,8 @@ class Sessions(Protocol):
         one-time code of `euca init`, for a first log-in from elsewhere than this machine."""
         ...
 
-    def by_token(self, visitor: Visitor, token: str) -> Present | None:
-        """None for one that was never given, has ended or timed out.  Cheap: ask at every request.  The caller's origin and
+    def by_token(self, visitor: Visitor, token: str, used: bool = True) -> Present | None:
+        """``used`` False: asked by an open page, by itself, which does not make the session last longer.  None for one that was never given, has ended or timed out.  Cheap: ask at every request.  The caller's origin and
         request id are the visitor's."""
         ...
 
@@ -158,6 +159,10 @@ class People(Protocol):
     def accounts(
         self, caller: Caller, search: str = "", after: str = "", limit: int = 50
     ) -> Page[AccountStatus]: ...
+
+    def owners(self, caller: Caller, user_ids: Iterable[str]) -> Mapping[str, Owner]:
+        """By user id, deleted ones as well; of another account's users an administrator alone learns."""
+        ...
 
     def quota(self, caller: Caller, scope: str = "") -> QuotaStatus:
         """``scope``: "account/NUMBER", "user/NAME"; "" = the caller's own user, the account's with "account"."""

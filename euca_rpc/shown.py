@@ -146,6 +146,15 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose something is, in words."""
+
+    user_name: str
+    account_id: str
+    account_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     id: str
     name: str

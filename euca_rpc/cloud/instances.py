@@ -85,13 +85,13 @@ class Instances:
     ) -> Placement | Held:
         """Held: it is to wait, because a policy says so, or for room if its user is ready for that."""
         until = now + waiting.limit(wanted, self._longest_wait)
-        patient = wanted.wait is not None and until > now
+        patient = wanted.wait is not None and until > now and waiting.could_ever(view, wanted)
         if patient and waiting.behind(view, wanted):
             return waiting.no_room(until)
         try:
             placed = self._placer.place(wanted, cls, view, wanted.min_count, count)
         except EucaError as refusal:
-            if refusal.kind == "capacity" and patient and waiting.could_ever(view, wanted):
+            if refusal.kind == "capacity" and patient:
                 return waiting.no_room(until)
             raise
         if isinstance(placed, Held) and until <= now:

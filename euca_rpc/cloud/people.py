@@ -30,7 +30,7 @@ from euca_rpc.cloud.signup import Reception, check_email, check_profile
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
 from euca_rpc.policy.values import Tally
-from euca_rpc.shown import AccountStatus, Page, Person, QuotaStatus
+from euca_rpc.shown import AccountStatus, Owner, Page, Person, QuotaStatus
 from euca_rpc.types import Account, Application, Caller, Event, Intent, Profile, Quota, User, UserStatus
 
 Verb = Callable[[View, Micros], Outcome]
@@ -117,6 +117,15 @@ class People:
             if u.status is not UserStatus.DELETED:
                 members[u.account_id] = members.get(u.account_id, 0) + 1
         return Page(tuple(_account(view, a, members.get(a.id, 0)) for a in page.rows), page.next)
+
+    def owners(self, caller: Caller, user_ids: Iterable[str]) -> dict[str, Owner]:
+        view = self._r.journal.view
+        rows = (view.users.get(id) for id in user_ids)
+        return {
+            u.id: Owner(u.name, u.account_id, view.accounts[u.account_id].name)
+            for u in rows
+            if u is not None and (caller.is_admin or u.account_id == caller.account_id)
+        }
 
     def quota(self, caller: Caller, scope: str = "") -> QuotaStatus:
         view = self._r.journal.view

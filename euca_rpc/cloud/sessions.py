@@ -124,13 +124,13 @@ class Sessions:
         kept = visitor.device if device else self._new_device(new.id, wall)
         return LoggedIn(token, kept, self._present(visitor, new, session))
 
-    def by_token(self, visitor: Visitor, token: str) -> Present | None:
+    def by_token(self, visitor: Visitor, token: str, used: bool = True) -> Present | None:
         found = self._live(self._r.journal.view, token)
         if found is None:
             return None
         user, session = found
         wall = self._r.clock.wall()
-        if wall - session.seen_at > TOUCH:
+        if used and wall - session.seen_at > TOUCH:
 
             def touch(view: View, now: Micros) -> Outcome:
                 row = view.sessions.get(session.id)

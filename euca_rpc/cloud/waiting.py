@@ -148,12 +148,10 @@ def queue(plan: launch.Plan, count: int, ids: Ids, held: Held, longest: Micros) 
             raise launch.Conflict("quota")
         wanted = plan.launch
         reservation_id = launch.new_id(ids, RESERVATION, view.reservations)
-        row = _held(
-            WaitingLaunch(reservation_id, now, now, now + limit(wanted, longest), "", "", wanted.min_count),
-            held,
-            now,
-        )
-        row = replace(row, zone=wanted.zone)
+        since = max(now, view.line[-1][0] + 1) if view.line else now  # those of one moment: as they came
+        until = now + limit(wanted, longest)
+        row = WaitingLaunch(reservation_id, since, now, until, "", "", wanted.min_count, wanted.zone)
+        row = _held(row, held, now)
         code, reason = said(row)
         taken: set[str] = set()
         instances = []
@@ -172,7 +170,7 @@ def queue(plan: launch.Plan, count: int, ids: Ids, held: Held, longest: Micros) 
             Map(dict(plan.request.hints)),
         )
         words = dict(plan.request.tags)
-        changes: list[Change] = [Insert(reservation), *map(Insert, instances), Insert(row)]
+        changes: list[Change] = [Insert(reservation), *map(Insert, instances), Put(row)]
         changes += [Insert(one) for i in instances for one in tags.rows(i.id, i.account_id, words)]
         if plan.request.client_token is not None:
             key = f"{plan.caller.account_id}/{plan.request.client_token}"
@@ -204,8 +202,9 @@ def still(view: View, now: Micros, id: str, number: int, held: Held | None = Non
     row = view.waiting_rows.get(id)
     if row is None:
         return Outcome()
-    asked = Soft(AskedAgain(id, number))
     new = row if held is None else _held(row, held, now)
+    # in other hands it is asked once more: who has it now may never have seen it in the line
+    asked = Soft(AskedAgain(id, number if new.policy == row.policy else -1))
     if new == row:
         return Outcome((asked,))
     return Outcome((*_told(view, row, new), asked))

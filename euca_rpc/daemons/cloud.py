@@ -188,5 +188,6 @@ def settings_of(config: Config, interface: str) -> Mapping[str, Any]:
             "ec2_url": config.ec2_url,
             "region": config.cloud.region,
             "authority": str(config.ca / "ca.pem"),
+            "upload_gb": config.images.largest_gb,
         }
     return {**usual, **config.interface.get(interface, {})}

@@ -11,6 +11,8 @@ A connection that was answered and has not begun its next request is *idle*: it 
 may take, because clients keep connections and a client may meet its connection just being closed.  Idle ones are the
 first to go when there are too many.
 
+A body that is too large to be gathered passes by: as soon as its head is here, `flow` has the connection.
+
 TLS handshakes happen here as well, as part of reading, so that a silent connection stalls nobody.  The same thread
 shuts connections whose answer is not worked out and taken in time.  A request is *hopeless* when it is too large or
 not HTTP: cheroot then refuses it with what there is.
@@ -31,6 +33,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from euca_rpc.http.flow import Flow
 
 MAX_HEAD = 64 * 1024
 MAX_BODY = 1024 * 1024
@@ -123,8 +127,9 @@ class Gate:
         request_seconds: float,
         answer_seconds: float,
         idle_seconds: float,
+        flow: Flow | None = None,
     ) -> None:
-        self._hand_over = hand_over
+        self._hand_over, self._flow = hand_over, flow
         self._request_seconds, self._answer_seconds = request_seconds, answer_seconds
         self._idle_seconds = idle_seconds
         self._arrivals: deque[tuple[Any, bool]] = deque()  # connection, whether it was kept alive
@@ -192,7 +197,7 @@ class Gate:
     def _enter(self, conn: Any, kept: bool) -> None:
         conn.socket.settimeout(0)
         conn.rfile.continued = False
-        if conn.rfile.has_data() and conn.rfile.ready():  # a pipelined request
+        if conn.rfile.has_data() and self._may_pass(conn):  # a pipelined request
             self._pass(conn)
             return
         while len(self._idle) + len(self._waiting) >= MOST_WAITING:
@@ -216,7 +221,7 @@ class Gate:
                 rfile.buffer += piece
                 if self._idle.pop(conn, None) is not None:  # its next request has begun
                     self._waiting[conn] = time.monotonic() + self._request_seconds
-                if rfile.ready():
+                if self._may_pass(conn):
                     self._leave(conn)
                     self._pass(conn)
                     return
@@ -237,7 +242,13 @@ class Gate:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(conn.socket)
 
+    def _may_pass(self, conn: Any) -> bool:
+        return (self._flow is not None and self._flow.wants(conn.rfile.buffer)) or conn.rfile.ready()
+
     def _pass(self, conn: Any) -> None:
+        if self._flow is not None and self._flow.wants(conn.rfile.buffer):
+            self._flow.take(conn)
+            return
         conn.socket.settimeout(self._answer_seconds)
         self._hand_over(conn)
 

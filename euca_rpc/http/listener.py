@@ -1,7 +1,7 @@
 """A WSGI application on a port of its own: cheroot with its own threads, behind the gate.
 
-What an interface plugin needs to serve HTTP, and no more: 64 KiB of head, 1 MiB of body, a time for the request and
-one for the answer.  A listener serves http, or https if it is given a certificate.
+What an interface plugin needs to serve HTTP, and no more: 64 KiB of head, 1 MiB of body (but for what flows), a time for
+the request and one for the answer.  A listener serves http, or https if it is given a certificate.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cheroot.ssl import Adapter
 
 from euca_rpc.errors import EucaError
 from euca_rpc.http import ordinary
+from euca_rpc.http.flow import Body, Flow, Flowing
 from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gate, makefile
 from euca_rpc.http.head import Headers
 
@@ -42,6 +43,11 @@ class Patience:
 
 class _HttpRequest(cheroot_server.HTTPRequest):
     header_reader = Headers()
+
+    def parse_request(self) -> None:
+        super().parse_request()
+        if isinstance(self.conn.rfile, Body):  # what of it is not read is nobody's next request
+            self.close_connection = True
 
     def respond(self) -> None:
         super().respond()
@@ -191,9 +197,10 @@ class Listener:
         patience: Patience,
         certificate: tuple[str, str] | None = None,
         direct: ordinary.Direct | None = None,
+        flowing: Flowing | None = None,
     ) -> None:
         """``address``: host and port, 0 = any free one; ``certificate``: PEM files of the certificate and its key;
-        ``direct``: the same application without WSGI, for ordinary requests."""
+        ``direct``: the same application without WSGI, for ordinary requests; ``flowing``: where larger bodies go."""
         host, port = address
         self.server = _Server(
             address,
@@ -211,7 +218,11 @@ class Listener:
         )
         self.server.max_request_body_size = MAX_BODY
         self.server.keep_alive_conn_limit = 256
-        self.server.gate = Gate(self.server.hand_over, patience.request, patience.answer, patience.idle)
+        self._flow = (
+            Flow(self.server, cheroot_server.HTTPConnection.communicate, flowing) if flowing else None
+        )
+        waits = (patience.request, patience.answer, patience.idle)
+        self.server.gate = Gate(self.server.hand_over, *waits, self._flow)
         if certificate is not None:
             self.server.ssl_adapter = _Tls(whose, *certificate)
         try:
@@ -228,5 +239,7 @@ class Listener:
     def stop(self) -> None:
         self.server.stop()
         self.server.gate.stop()
+        if self._flow is not None:
+            self._flow.stop()
         if self.thread.is_alive():
             self.thread.join(5)

@@ -19,12 +19,14 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from http.client import responses
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from euca_rpc.clock import HOUR, Clock
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import status_of
 from euca_rpc.images import tickets
 from euca_rpc.images.blobs import Blobs, Upload
 from euca_rpc.images.inspection import check_declared, inspect
@@ -35,14 +37,6 @@ from euca_rpc.wire.contracts import ADMIN, CLOUD, NODE
 
 RECEIPT_LASTS = HOUR
 NODES_RECEIPT_LASTS = 24 * HOUR  # it waits with the node until the cloud controller asks
-STATUS = {
-    "bad_request": "400 Bad Request",
-    "unauthenticated": "401 Unauthorized",
-    "denied": "403 Forbidden",
-    "not_found": "404 Not Found",
-    "conflict": "409 Conflict",
-    "unavailable": "503 Service Unavailable",
-}
 PIECE = 64 << 10  # what the watchdog sees move at once: small enough for slow links
 LINGER = 1.0  # seconds
 DRAINED = 8 << 20  # of a body nobody wants, so that its sender gets to read the answer
@@ -313,7 +307,7 @@ class ImageServer:
         }
 
     def _refuse(self, environ: Environ, respond: Respond, error: EucaError) -> Iterable[bytes]:
-        status = STATUS.get(error.kind, "500 Internal Server Error")
+        status = f"{status_of(error)} {responses[status_of(error)]}"
         yield from _json(respond, status, error.to_wire(), ("Connection", "close"))
         # The answer is out.  What is still being sent is taken for a moment: hanging up on it would reset the
         # connection, and the answer would be lost with it.

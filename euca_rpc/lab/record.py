@@ -6,10 +6,11 @@ Stays are read from the event table, as a live cloud's would be: `instance.launc
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
+from euca_rpc.cloud.waiting import REFUSED
 from euca_rpc.errors import EucaError
 from euca_rpc.lab.site import Site
 from euca_rpc.lab.workload import Request, Workload
@@ -89,12 +90,20 @@ def host_of(recorded: str, hosts: Sequence[str]) -> str | None:
     return hosts[int(digits)] if digits and int(digits) < len(hosts) else None
 
 
+Ended = tuple[str, str]  # a symbol and a sentence
+
+
 class Recorder:
-    def __init__(self, types: Mapping[str, Size]) -> None:
+    def __init__(
+        self, types: Mapping[str, Size], settled: Callable[[str, Ended | None], None] = lambda id, why: None
+    ) -> None:
+        """``settled`` hears of each reservation that was placed, or ended before it was: then with the reason."""
         self.begin: Micros = 0
         self.users: dict[str, str] = {}  # the cloud's name → the source's
         self._types = types
+        self._settled = settled
         self._stays: dict[str, Stay] = {}
+        self._waits: dict[str, str] = {}  # instance that was told to wait → its reservation
         self._decisions: list[Decision] = []
 
     def event(self, event: Event) -> None:
@@ -103,6 +112,14 @@ class Recorder:
             facts = json.loads(event.facts)
             size, user = self._types[facts["type"]], self.users[event.actor]
             self._stays[event.subject] = Stay(event.subject, facts["node"], size, user, event.at - self.begin)
+            if self._waits.pop(event.subject, None) is not None:
+                self._settled(facts["reservation"], None)
+        elif event.kind == "instance.waits":
+            self._waits[event.subject] = json.loads(event.facts)["reservation"]
+        elif event.subject in self._waits and event.kind == "instance.terminate":
+            facts = json.loads(event.facts)
+            symbol = "policy_refused" if facts.get("code") == REFUSED else "waited_in_vain"
+            self._settled(self._waits.pop(event.subject), (symbol, facts.get("reason", "")))
         elif event.kind == "instance.moved":
             self._stays[event.subject].node = json.loads(event.facts)["to"]
         elif event.kind in (
@@ -121,8 +138,8 @@ class Recorder:
             stay = self._stays[id]
             stay.wait, stay.duration = now - self.begin - request.at, duration
 
-    def refused(self, request: Request, now: Micros, refusal: EucaError) -> None:
-        self._decisions.append(Decision(request.key, now - self.begin, (), refusal.symbol, refusal.sentence))
+    def refused(self, request: Request, now: Micros, why: Ended) -> None:
+        self._decisions.append(Decision(request.key, now - self.begin, (), *why))
 
     def waits(self, request: Request, now: Micros) -> None:
         """To the end, in vain."""

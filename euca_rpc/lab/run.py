@@ -1,7 +1,8 @@
 """One experiment: a workload, a site and a policy in; what was decided and what became of it out.
 
     Request ─arrives─► core.instances.launch ─► launched ─► running ─► its duration over ─► terminate ─► ended
-                              └─► refused: drop │ retry later │ wait for room (first come, first served)
+                              │├─► waits, as in a live cloud: a policy says so, or it is ready to wait for room
+                              └─► refused: drop │ retry later
 
 The cloud controller, its verbs, its reconciler and the policy engine are the ones of a live cloud.  The same workload,
 site, policy and seed give the same decisions, always.
@@ -10,7 +11,6 @@ site, policy and seed give the same decisions, always.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -27,15 +27,17 @@ from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
 from euca_rpc.cloud.view import View
+from euca_rpc.cloud.waiting import LONGEST
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds
 from euca_rpc.lab.hosts import ARCHITECTURE, SimulatedHosts
 from euca_rpc.lab.memory import MemoryStore
-from euca_rpc.lab.record import Decision, Record, Recorder
+from euca_rpc.lab.record import Ended, Record, Recorder
 from euca_rpc.lab.site import Site
 from euca_rpc.lab.timeline import Driver, Timeline
 from euca_rpc.lab.workload import Request, Workload, sizes
 from euca_rpc.policy.engine import Engine
+from euca_rpc.policy.hints import DURATION, WAIT
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import load
 from euca_rpc.types import Caller, Image, LaunchRequest, Setting, Size, VmType
@@ -43,6 +45,7 @@ from euca_rpc.types import Caller, Image, LaunchRequest, Setting, Size, VmType
 IMAGE = "emi-00000001"
 NOBODY = "nobody"  # whose requests a source that records no users tells of
 REFUSED = ("drop", "retry", "wait")
+_FOR_EVER = "3000000000"  # seconds
 SETTLING = 10 * SECOND  # until every node was heard of
 
 
@@ -69,10 +72,10 @@ class Experiment:
         self.workload, self.plan = workload, plan
         self.timeline = Timeline()
         self._types = {size: _type_name(size) for size in sizes(workload.requests)}
-        self._recorder = Recorder({name: size for size, name in self._types.items()})
+        self._recorder = Recorder({name: size for size, name in self._types.items()}, self._settled)
         self.cloud = self._cloud()
         self._callers: dict[tuple[str, str], Caller] = {}
-        self._waiting: deque[Request] = deque()
+        self._waiting: dict[str, Request] = {}  # by reservation
         self._stock()
         self._driver = Driver(self.timeline, self.cloud)
         self.timeline.run(self.timeline.now() + SETTLING)
@@ -103,6 +106,7 @@ class Experiment:
                 silence=240 * HOUR,
                 accounts=engine,
                 tends=engine,
+                longest_wait=int(_FOR_EVER) * SECOND if self.plan.refused == "wait" else LONGEST,
             ),
         )
 
@@ -147,70 +151,83 @@ class Experiment:
                 progress(done / len(requests))
         self.timeline.run(self._begin + self.workload.length + SECOND)
         progress(1.0)
-        for request in self._waiting:
+        for request in self._waiting.values():
             self._recorder.waits(request, self.timeline.now())
         return self._recorder.record(self.workload, self.plan.policy, self.plan.site)
 
     def _make(self, request: Request, tried: int) -> None:
-        if self._waiting and self._could_ever_fit(request):
-            self._waiting.append(request)  # first come, first served
-            return
         refusal = self._launch(request)
         if refusal is None:
             return
-        if refusal.kind == "capacity" and self.plan.refused == "wait":
-            if self._could_ever_fit(request):
-                self._waiting.append(request)
-                return
-        elif refusal.kind == "capacity" and self.plan.refused == "retry" and tried < self.plan.tries:
+        if refusal.kind == "capacity" and self.plan.refused == "retry" and tried < self.plan.tries:
             self.timeline.arrives(
                 self.timeline.now() + self.plan.retry, lambda: self._make(request, tried + 1)
             )
             return
-        self._recorder.refused(request, self.timeline.now(), refusal)
-
-    def _could_ever_fit(self, request: Request) -> bool:
-        room = sum(request.size.count_in(host.offer) for host in self.plan.site.hosts.values())
-        return room >= request.count
+        self._recorder.refused(request, self.timeline.now(), (refusal.symbol, refusal.sentence))
 
     def _launch(self, request: Request) -> EucaError | None:
         if request.count > MAX_COUNT:
             return EucaError(
                 "parameter_invalid", f"{request.count} machines: at most {MAX_COUNT} in one request"
             )
-        caller = self._callers[request.account, request.user]
         wanted = LaunchRequest(
             image_id=IMAGE,
             vm_type=self._types[request.size],
             min_count=request.count,
             max_count=request.count,
-            hints=request.hints,
+            hints=self._hints(request),
         )
         try:
-            made = self.cloud.core.instances.launch(caller, wanted)
+            made = self.cloud.core.instances.launch(self._callers[request.account, request.user], wanted)
         except EucaError as refusal:
             return refusal
-        now = self.timeline.now()
-        ids = [one.instance.id for one in made.instances]
-        self._recorder.launched(request, now, ids, [one.instance.node for one in made.instances])
+        if made.instances[0].instance.node:
+            self._runs(request, {one.instance.id: one.instance.node for one in made.instances})
+        else:
+            self._waiting[made.reservation.id] = request
+        return None
+
+    def _hints(self, request: Request) -> tuple[tuple[str, str], ...]:
+        """What its user told, the duration that it asked for, and that it waits."""
+        more: dict[str, str] = {}
+        if request.asked is not None:
+            more[DURATION] = f"{request.asked / SECOND:.6f}"
+        if self.plan.refused == "wait":
+            more[WAIT] = _FOR_EVER
+        return tuple(sorted({**more, **dict(request.hints)}.items())) if more else request.hints
+
+    def _settled(self, reservation: str, why: Ended | None) -> None:
+        """Told in the middle of a transaction: one that waited was placed, or was ended before that."""
+        request = self._waiting.pop(reservation, None)
+        if request is None:
+            return
+        if why is not None:
+            self._recorder.refused(request, self.timeline.now(), why)
+        else:
+            self.timeline.at(self.timeline.now(), lambda: self._went_on(request, reservation))
+
+    def _went_on(self, request: Request, reservation: str) -> None:
+        view = self.cloud.journal.view
+        rows = (view.instances[id] for id in view.reservations[reservation].instance_ids)
+        self._runs(request, {i.id: i.node for i in rows if i.node})
+
+    def _runs(self, request: Request, nodes: dict[str, str]) -> None:
+        """From now on, for as long as it runs."""
+        now, caller = self.timeline.now(), self._callers[request.account, request.user]
+        ids = list(nodes)
+        self._recorder.launched(request, now, ids, list(nodes.values()))
         if request.apart:
             for id, duration in zip(ids, request.apart, strict=True):
                 if duration is not None:
                     self.timeline.at(now + duration, lambda id=id: self._end(caller, [id]))  # type: ignore[misc]
         elif request.duration is not None:
             self.timeline.at(now + request.duration, lambda: self._end(caller, ids))
-        return None
 
     def _end(self, caller: Caller, ids: list[str]) -> None:
         there = self.cloud.journal.view.instances
         left = [id for id in ids if id in there]  # a lease may have ended the others long ago
         self.cloud.core.instances.terminate(caller, left)
-        if self._waiting:
-            self.timeline.arrives(self.timeline.now(), self._serve)
-
-    def _serve(self) -> None:
-        while self._waiting and self._launch(self._waiting[0]) is None:
-            self._waiting.popleft()
 
 
 def _type_name(size: Size) -> str:
@@ -223,6 +240,3 @@ def simulate(
 ) -> Record:
     """Run ``workload`` as ``plan`` says.  EucaError: an unknown policy, a plan that makes no sense."""
     return Experiment(workload, plan).run(progress)
-
-
-__all__ = ["Decision", "Experiment", "Plan", "Record", "simulate"]

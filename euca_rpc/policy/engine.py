@@ -457,13 +457,17 @@ class Engine:
                     except _Tripped:
                         pass
         finally:
-            with self._lock:
-                trips, self._trips = self._trips, []
-            for policy, trouble in trips:
-                try:
-                    self._on_trip(policy, trouble)
-                except Exception:  # whoever is told must not spoil the launch that found out
-                    log.exception("telling that policy %s is tripped failed", policy)
+            if self._trips:
+                self._tell_trips()
+
+    def _tell_trips(self) -> None:
+        with self._lock:
+            trips, self._trips = self._trips, []
+        for policy, trouble in trips:
+            try:
+                self._on_trip(policy, trouble)
+            except Exception:  # whoever is told must not spoil the launch that found out
+                log.exception("telling that policy %s is tripped failed", policy)
 
     def _failed(self, policy: str, hook: str, trouble: str) -> None:
         if self._count(policy, hook, trouble):

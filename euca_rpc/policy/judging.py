@@ -75,17 +75,15 @@ class Judge:
 
     def _rate(
         self, score: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]
-    ) -> list[int]:
-        """The places of those that it gave a number."""
-        rated = []
+    ) -> None:
         for place, said in zip(open_, self._round("score", score, targets, open_), strict=True):
-            if type(said) in (float, int) and 0.0 <= said <= 1.0:  # NaN is not; True is no number here
+            if type(said) is float and 0.0 <= said <= 1.0:  # NaN is not
+                verdicts[place] = said
+            elif type(said) is int and 0 <= said <= 1:  # True is no number here
                 verdicts[place] = float(said)
-                rated.append(place)
             elif said is not None and type(said) is not Raised:
                 trouble = f"score returned {said!r:.100}, not a number from 0 to 1{place_of(score)}"
                 self._failed(self._policy.name, "score", trouble)
-        return rated
 
     def _rate_alike(
         self, score: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]
@@ -95,10 +93,10 @@ class Judge:
         for place in open_:
             if ranking.flat is not None:
                 verdicts[place] = ranking.flat
-            elif self._rate(score, targets, [place], verdicts):
-                said = verdicts[place]
-                assert isinstance(said, float)
-                ranking.flat = said
+            else:
+                self._rate(score, targets, [place], verdicts)
+                if (said := verdicts[place]) is not NEUTRAL:  # that one may have failed
+                    ranking.flat = said  # type: ignore[assignment]
 
     def _rate_once(
         self, score: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]
@@ -114,18 +112,19 @@ class Judge:
             else:
                 new.append(place)
         if new:
-            for place in self._rate(score, targets, new, verdicts):
-                target, said = targets[place], verdicts[place]
-                assert isinstance(said, float)
-                known[target.id] = (target, said)
+            self._rate(score, targets, new, verdicts)
+            for place in new:
+                if (said := verdicts[place]) is not NEUTRAL:  # that one may have failed
+                    known[targets[place].id] = (targets[place], said)  # type: ignore[assignment]
 
     def _round(self, hook: str, function: Hook, targets: Sequence[Target], places: list[int]) -> list[Any]:
         """An answer for each place; where it raised, which is settled here, a `Raised`."""
         name, cls, each = self._policy.name, self._ranking.cls, self._calls.each
-        said = each(name, hook, function, cls, [targets[place] for place in places])
+        asked = targets if len(places) == len(targets) else [targets[place] for place in places]
+        said = each(name, hook, function, cls, asked)
         while type(said[-1]) is Raised:
             self._failed(name, hook, str(said[-1]))
             if len(said) == len(places):
                 break
-            said += each(name, hook, function, cls, [targets[place] for place in places[len(said) :]])
+            said += each(name, hook, function, cls, asked[len(said) :])
         return said

@@ -1,18 +1,19 @@
 """The targets of one zone in the order in which one policy wants them for one launch class.
 
-    target changed ─► dirty ─► refresh: judge again ─► live: on the heap by (-score, id)
-                                                   └─► out: the core's kind, or the policy's No
+    target changed ─► news ─► refresh: judge again ─► on the heap by (-score, id)
+                                              └─► out: the core's kind, or the policy's No
 
-A lazy heap: what a target's last judgement said is in `live`; older entries of it stay in the heap and are thrown
+A lazy heap: what a target's last judgement said is in `_said`; older entries of it stay in the heap and are thrown
 away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all of
-them; the changes come from the snapshots' own log.
+them; the changes come from the snapshots' own log.  A change is written down once for its zone, however many classes are
+ranked there, and each ranking reads on from where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 
 from euca_rpc.policy.values import LaunchClass, No, Snapshot, Target
 
@@ -23,6 +24,7 @@ Key = tuple[str, int, LaunchClass]  # policy, its epoch, class
 Known = dict[str, tuple[Target, float]]  # target id → the score of this very target
 
 KEPT = 250  # rankings kept per zone; classes beyond that are ranked anew each time they come round
+MOST_NEWS = 100_000  # ids of changed targets kept for rankings that were not asked since
 FAILED = "failed"  # the policy's `feasible` failed on this target: closed, and asked again next time
 
 
@@ -37,60 +39,91 @@ def unfit(cls: LaunchClass, zone: str | None, target: Target) -> str | None:
     return None if cls.size.fits(target.room) else "room"
 
 
+class Zone:
+    """The targets of one zone as they are, and the ids of those that changed, in order."""
+
+    def __init__(self) -> None:
+        self.targets: dict[str, Target] = {}
+        self.news: list[str] = []
+        self.rankings: dict[Key, Ranking] = {}  # the most recently used last
+        self.known: dict[tuple[str, int], Known] = {}  # by policy and its epoch
+
+    def put(self, target: Target) -> None:
+        self.targets[target.id] = target
+        self._tell(target.id)
+
+    def remove(self, id: str) -> None:
+        del self.targets[id]
+        self._tell(id)
+
+    def _tell(self, id: str) -> None:
+        self.news.append(id)
+        if len(self.news) > MOST_NEWS:
+            for ranking in self.rankings.values():
+                ranking.read()
+            self.news = []
+
+
 class Ranking:
-    def __init__(self, policy: str, cls: LaunchClass, members: set[str], known: Known) -> None:
+    def __init__(self, policy: str, cls: LaunchClass, zone: Zone, known: Known) -> None:
         self.policy = policy
         self.cls = cls
-        self.dirty = set(members)
-        self.out: dict[str, str | No] = {}
         self.flat: float | None = None  # the score of every target, of a policy that does not look at them
         self.known = known  # shared by all classes, of a policy that does not look at those
-        self._live: dict[str, Entry] = {}
+        self._zone = zone
+        self._news, self._read = zone.news, len(zone.news)
+        self._dirty: dict[str, None] = dict.fromkeys(zone.targets)
+        self._said: dict[str, Entry | str | No] = {}  # of each target's last judgement
         self._heap: list[Entry] = []
 
-    def refresh(self, targets: Mapping[str, Target], zone: str, judge: Judge) -> None:
-        if not self.dirty:
+    def out(self, id: str) -> str | No | None:
+        """Why it is not in the ranking; None if it is."""
+        said = self._said.get(id)
+        return None if isinstance(said, tuple) else said
+
+    def read(self) -> None:
+        """What changed since is to be judged again."""
+        if self._read < len(self._news):
+            self._dirty.update(dict.fromkeys(self._news[self._read :]))
+        self._news = self._zone.news
+        self._read = len(self._news)
+
+    def refresh(self, judge: Judge) -> None:
+        self.read()
+        dirty, there = self._dirty, self._zone.targets
+        if not dirty:
             return
-        # a fresh set, never `pop`: one that was large once is searched at its old size for ever
-        dirty, self.dirty = self.dirty, set()
-        live, out, heap = self._live, self.out, self._heap
-        there = []
-        for id in dirty:
-            target = targets.get(id)
-            if target is not None and target.zone == zone:
-                there.append(target)
-            else:
-                live.pop(id, None)
-                out.pop(id, None)
-        try:
-            verdicts = judge(there)
-        except BaseException:  # the job ends, or is done again elsewhere: then all are judged again
-            self.dirty |= dirty
-            raise
-        for target, verdict in zip(there, verdicts, strict=True):
+        targets = [there[id] for id in dirty if id in there]
+        verdicts = judge(targets)  # if it raises, the job ends, or is done again elsewhere: all stay dirty
+        self._dirty = {}  # never emptied: what was large once is slow to go through for ever
+        said, heap = self._said, self._heap
+        if len(targets) < len(dirty):
+            for id in dirty.keys() - there.keys():
+                said.pop(id, None)
+        for target, verdict in zip(targets, verdicts, strict=True):
             id = target.id
             if isinstance(verdict, float):
-                if id in out:
-                    del out[id]
-                before = live.get(id)
-                if before is None or before[0] != -verdict:
-                    entry = (-verdict, id)
-                    live[id] = entry
+                entry, before = (-verdict, id), said.get(id)
+                if before == entry:
+                    continue  # the one that is on the heap holds
+                said[id] = entry
+                if heap and heap[0] is before:
+                    heapreplace(heap, entry)
+                else:
                     heappush(heap, entry)
             else:
-                live.pop(id, None)
-                out[id] = verdict
-                if verdict == FAILED:
-                    self.dirty.add(id)
-        if len(self._heap) > 2 * len(self._live) + 64:  # mostly entries that nothing refers to any more
-            self._heap = list(self._live.values())
+                said[id] = verdict
+                if verdict is FAILED:
+                    self._dirty[id] = None
+        if len(heap) > 2 * len(said) + 64:  # mostly entries that nothing refers to any more
+            self._heap = [one for one in said.values() if isinstance(one, tuple)]
             heapify(self._heap)
 
     def best(self) -> Entry | None:
-        heap, live = self._heap, self._live
+        heap, said = self._heap, self._said
         while heap:
             entry = heap[0]
-            if live.get(entry[1]) is entry:
+            if said.get(entry[1]) is entry:
                 return entry
             heappop(heap)
         return None
@@ -137,16 +170,13 @@ class Rankings:
     def _forget(self) -> None:
         """Start from nothing."""
         self._snapshot: Snapshot | None = None
-        self._members: dict[str, set[str]] = {}  # zone → its targets
-        self._zone_of: dict[str, str] = {}
-        # zone → the most recently used last; plain dicts, because going through an OrderedDict hashes every key
-        self._rankings: dict[str, dict[Key, Ranking]] = {}
-        self._known: dict[tuple[str, int, str], Known] = {}  # by policy, its epoch, zone
+        self._there: dict[str, Target] = {}
+        self._zones: dict[str, Zone] = {}
         self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
 
     @property
     def zones(self) -> list[str]:
-        return sorted(self._members)
+        return sorted(name for name, zone in self._zones.items() if zone.targets)
 
     def sync(self, snapshot: Snapshot) -> None:
         before = self._snapshot
@@ -165,33 +195,36 @@ class Rankings:
             changed = snapshot.targets
         targets = snapshot.targets
         for id in changed:
-            target = targets.get(id)
-            old = self._zone_of.get(id)
-            if target is None:
-                if old is not None:
-                    del self._zone_of[id]
-                    self._members[old].discard(id)
-                    if not self._members[old]:
-                        del self._members[old]
-            elif old != target.zone:
-                if old is not None:
-                    self._members[old].discard(id)
-                self._zone_of[id] = target.zone
-                self._members.setdefault(target.zone, set()).add(id)
-            for zone in (old,) if target is None or old == target.zone else (old, target.zone):
-                for ranking in self._rankings.get(zone or "", {}).values():
-                    ranking.dirty.add(id)
-            self._highest = None
+            self._change(id, self._there.get(id), targets.get(id))
         self._snapshot = snapshot
+
+    def _change(self, id: str, old: Target | None, new: Target | None) -> None:
+        if old is not None and (new is None or new.zone != old.zone):
+            del self._there[id]
+            self._zones[old.zone].remove(id)
+        if new is not None:
+            self._there[id] = new
+            self._zone(new.zone).put(new)
+        if self._highest is not None:
+            if new is not None and new.last_used >= self._highest:
+                self._highest = new.last_used
+            elif old is not None and old.last_used == self._highest:
+                self._highest = None
+
+    def _zone(self, name: str) -> Zone:
+        zone = self._zones.get(name)
+        if zone is None:
+            zone = self._zones[name] = Zone()
+        return zone
 
     def of(self, policy: str, epoch: int, cls: LaunchClass, zone: str) -> Ranking:
         """``epoch``: the policy's; its answers from before it was tripped or reset do not count."""
-        key = (policy, epoch, cls)
-        kept = self._rankings.setdefault(zone, {})
+        key, place = (policy, epoch, cls), self._zone(zone)
+        kept = place.rankings
         ranking = kept.pop(key, None)
         if ranking is None:
-            known = self._known.setdefault((policy, epoch, zone), {})
-            ranking = Ranking(policy, cls, self._members.get(zone, set()), known)
+            known = place.known.setdefault((policy, epoch), {})
+            ranking = Ranking(policy, cls, place, known)
             if len(kept) >= KEPT:
                 del kept[next(iter(kept))]
         kept[key] = ranking
@@ -199,6 +232,5 @@ class Rankings:
 
     def last_used(self) -> int:
         if self._highest is None:
-            assert self._snapshot is not None
-            self._highest = max((t.last_used for t in self._snapshot.targets.values()), default=0)
+            self._highest = max((t.last_used for t in self._there.values()), default=0)
         return self._highest

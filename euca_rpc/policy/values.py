@@ -64,21 +64,16 @@ class Target:
     batch: int = 0  # of the launch being placed: how many of its machines were given to this target so far
     attributes: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
-    power: str = "on"  # "on" | "sleeping" (told to) | "asleep" | "waking": usable only when on
+    power: str = (
+        "on"  # "on" | "sleeping" (told to) | "asleep" | "waking"; "": an administrator keeps it out of use
+    )
     power_since: Micros = 0
     sleeps: bool = False  # it can be put to sleep
     drained_by: str = ""  # the policy that drained it; "": nobody, or an administrator
-    _room: Size | None = field(
-        default=None, init=False, repr=False, compare=False
-    )  # worked out when asked for
+    room: Size = field(init=False, repr=False, compare=False)  # what is offered and not claimed
 
-    @property
-    def room(self) -> Size:
-        room = self._room
-        if room is None:
-            room = self.offer - self.claimed
-            object.__setattr__(self, "_room", room)
-        return room
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "room", self.offer - self.claimed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def pages_of(scene: Scene, who: str) -> dict[str, str]:
         "/admin/mails/templates/{kind}": f"/admin/mails/templates/{mails.templates(admin)[0].kind}",
         "/admin/mails/{id}/drop": f"/admin/mails/{mails.waiting(admin).rows[0].id}/drop",
         "/images/{id}": "/images/emi-00000001",
-        "/images/{id}/remove": "/images/emi-00000001/remove",
+        "/images/{id}/{change}": "/images/emi-00000001/remove",
         "/admin/users/{name}": "/admin/users/ann",
         "/admin/types/{name}/remove": "/admin/types/m1.small/remove",
     }

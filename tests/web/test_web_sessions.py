@@ -5,13 +5,20 @@ from __future__ import annotations
 import io
 import logging
 import re
+import statistics
+import time
 import zipfile
 from typing import Any
 
 import pytest
 from web_scene import PASSWORD, Browser
 
-from euca_rpc.types import KeyPair
+from euca_rpc.clock import MINUTE
+from euca_rpc.cloud.changes import Outcome, Put
+from euca_rpc.cloud.passwords import Cost
+from euca_rpc.cloud.sessions import Lives
+from euca_rpc.ids import SystemIds
+from euca_rpc.types import KeyPair, Password
 from euca_web import safety
 from euca_web.routes import ROUTES
 
@@ -109,6 +116,55 @@ def test_every_log_in_and_new_password_makes_another_token_and_the_log_out_ends_
 def test_an_open_page_whose_session_ended_goes_to_the_log_in(scene: Any) -> None:
     answer = Browser(scene).get("/instances", HX_Request="true")
     assert answer.header("HX-Redirect") == "/login?next=%2Finstances"
+
+
+def test_a_page_that_only_looks_again_by_itself_keeps_no_session_alive(make_scene: Any) -> None:
+    scene = make_scene()
+    scene.world.cloud.office.sessions._lives = Lives(idle=10 * MINUTE)
+    busy, idle = scene.browser("ann", fresh=True), scene.browser("ann", fresh=True)
+    for _ in range(6):
+        scene.settle(180)
+        assert busy.get("/instances").status == 200
+        last = idle.get("/instances", HX_Request="true")
+    assert last.header("HX-Redirect") == "/login?next=%2Finstances"
+    # a form counts as use, whatever sends it
+    busy.get("/profile")
+    for _ in range(6):
+        scene.settle(180)
+        assert busy.post("/keys/delete", {"name": "none"}, HX_Request="true").header("HX-Redirect") == "/keys"
+
+
+# ------------------------------------------------------------------------------------------ how long it takes
+def test_how_long_a_refusal_takes_tells_nobody_who_there_is(make_scene: Any) -> None:
+    """Asked in turn, so that a busy machine is busy for all alike; a password that costs what the shipped settings make
+    it cost.  Whom nobody knows, who waits for approval, who is disabled and who has no password yet take as long."""
+    scene = make_scene()
+    cost = Cost()
+    scene.world.cloud.office.reception.passwords.__init__(SystemIds(), cost)
+    hashed = scene.world.cloud.office.reception.passwords.hash(PASSWORD)
+    view, wall = scene.world.view, scene.world.clock.wall()
+    rows = [Put(Password(user.id, hashed, wall)) for user in view.users.values()]
+    scene.journal.do(lambda view, now: Outcome(tuple(rows)))
+    scene.apply("waits")
+    admin = scene.caller("admin")
+    scene.core.people.disable(admin, "bob")
+    scene.core.people.add(admin, "dora", scene.profile("dora"))
+    stranger = Browser(scene)
+    stranger.get("/login")
+    took: dict[str, list[float]] = {
+        name: [] for name in ("ann", "nobody-at-all", "waits", "bob", "dora", "admin")
+    }
+    for _ in range(12):
+        for name, seconds in took.items():
+            scene.forgive()
+            began = time.perf_counter()
+            answer = stranger.post("/login", {"user_name": name, "password": "a wrong password"})
+            seconds.append(time.perf_counter() - began)
+            assert answer.status == 401
+    medians = {name: statistics.median(seconds) for name, seconds in took.items()}
+    hashing = min(min(seconds) for seconds in took.values())
+    assert hashing > 0.01, "the hash is what takes time"
+    assert max(medians.values()) - min(medians.values()) < 0.5 * hashing, medians
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from euca_rpc.clock import HOUR
+from euca_rpc.clock import HOUR, SystemClock
 from euca_rpc.cloud import accounts
 from euca_rpc.cloud.bootstrap import FIRST_LOGIN
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove
 from euca_rpc.cloud.passwords import Cost, Passwords
+from euca_rpc.daemons.depot import ImageDepot
 from euca_rpc.ids import SystemIds
+from euca_rpc.images.blobs import Blobs
+from euca_rpc.images.qcow2 import Limits
+from euca_rpc.images.server import ImageServer
 from euca_rpc.testing.network import Weather
 from euca_rpc.testing.world import IMAGE, World
 from euca_rpc.types import Caller, InstanceLease, LaunchRequest, Password, Profile, UserStatus
+from euca_rpc.wire.pki import Authority, Identity, PeerName, read_certificate
+from euca_rpc.wire.tls import Contexts
 from euca_rpc.wire.web_certificate import make_web_certificate
 from euca_web import euca_interface
 
@@ -248,6 +254,38 @@ class Scene:
             thread.join(0.02)
             self.world.run(0.5)
         return box[0]
+
+
+class ImageStore:
+    """A real image server with certificates of a real authority; `scene` passes on to it what is uploaded."""
+
+    def __init__(self, root: Path, scene: Scene) -> None:
+        self.blobs = Blobs(root / "blobs")
+        authority, cloud_id = Authority.create(root / "ca", "web"), "web"
+        key = scene.world.cloud.settings.blobs.ticket_key
+
+        def identity(role: str) -> Identity:
+            request = Identity.make_key_and_csr(root / role, PeerName(role))
+            return Identity.install(root / role, authority.issue(request, PeerName(role)), authority.ca_pem)
+
+        def peer_of(der: bytes) -> PeerName:
+            peer = read_certificate(der)
+            assert peer.cloud_id == cloud_id
+            return peer.name
+
+        server = Contexts(identity("images")).server
+        limits = Limits(bytes=64 << 20)
+        self.server = ImageServer(self.blobs, server, peer_of, key, "127.0.0.1", 0, SystemClock(), limits)
+        self.server.start()
+        depot = ImageDepot(f"https://127.0.0.1:{self.server.port}", identity("cloud"))
+        images = scene.world.cloud.images
+        images._depot, images._clock = depot, SystemClock()  # what is signed is signed in real time
+
+    def kept(self) -> dict[str, int]:
+        return dict(self.blobs.list())
+
+    def close(self) -> None:
+        self.server.stop()
 
 
 _from = iter(range(1, 60_000))

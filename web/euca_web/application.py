@@ -19,14 +19,16 @@ from urllib.parse import parse_qsl, quote
 import cherrypy
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused, status_of
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.nouns import Core
 from euca_rpc.shown import Visitor
 
 from . import safety
-from .asked import Answer, Asked, Download, Fields, Ground, Redirect, Refused
+from .asked import Answer, Asked, Download, Fields, Ground, Redirect
+from .incoming import read_form
 from .rendering import Renderer
-from .routes import ANYONE, STAFF, Route, find, is_page
+from .routes import ANYONE, FLOWING, STAFF, Route, find, is_page
 from .settings import PortalSettings
 from .static_files import files
 
@@ -41,7 +43,8 @@ def make_application(core: Core, settings: PortalSettings) -> Callable[..., Iter
 
     def dispatch(_path: str) -> None:
         request = cherrypy.serving.request
-        request.config = {**cherrypy.config, **made.config["/"]}
+        read = {"request.process_request_body": request.path_info not in FLOWING}  # those read themselves
+        request.config = {**cherrypy.config, **made.config["/"], **read}
         request.handler = handler.answer
 
     cherrypy.config.update({"log.screen": False, "checker.on": False, "engine.autoreload.on": False})
@@ -127,17 +130,15 @@ class _Handler:
         route, path = find(method, request.path_info)
         trail.route = route.name
         jar = safety.cookies(header("Cookie", ""))
-        asked = trail.asked = self._asked(path, jar, id)
+        asked = trail.asked = self._asked(route, path, jar, id)
         if (elsewhere := self._not_here(route, asked)) is not None:
             return self._told(elsewhere, asked, jar)
         if method == "POST":
-            safety.check_proof(
-                asked.token or jar.get(safety.VISIT, ""),
-                asked.form.raw("proof", 200),
-                header("Origin"),
-                header("Sec-Fetch-Site"),
-                (f"https://{header('Host', '')}", self.settings.url),
-            )
+            own = (f"https://{header('Host', '')}", self.settings.url)
+            safety.check_origin(header("Origin"), header("Sec-Fetch-Site"), own)
+            if route.flows:
+                asked = trail.asked = self._begun(asked)
+            safety.check_proof(asked.token or jar.get(safety.VISIT, ""), asked.form.raw("proof", 200))
         try:
             return self._told(route.perform(asked), asked, jar)
         except EucaError as refusal:
@@ -145,13 +146,15 @@ class _Handler:
                 raise
             asked = replace(asked, trouble=refusal)
             self._come_back(refusal)
-            return self._told(replace(route.again(asked), status=safety.status_of(refusal)), asked, jar)
+            return self._told(replace(route.again(asked), status=status_of(refusal)), asked, jar)
 
-    def _asked(self, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
+    def _asked(self, route: Route, path: Mapping[str, str], jar: Mapping[str, str], id: str) -> Asked:
         request = cherrypy.serving.request
+        # a page that is only open looks again by itself: that is no use of the session
+        looks = request.method != "POST" and "HX-Request" in request.headers
         visitor = Visitor(request.remote.ip, id, jar.get(safety.DEVICE, ""))
         token = jar.get(safety.SESSION, "")
-        present = self.core.sessions.by_token(visitor, token) if token else None
+        present = self.core.sessions.by_token(visitor, token, used=not looks) if token else None
         who = present.caller if present else None  # None besides: the first steps are owed
         query = request.query_string
         return Asked(
@@ -163,8 +166,18 @@ class _Handler:
             path,
             request.path_info + (f"?{query}" if query else ""),
             _once(_query(query)),
-            _once(_form(request.body.params)) if request.method == "POST" else Fields({}),
+            _once(_form(request.body.params)) if request.method == "POST" and not route.flows else Fields({}),
         )
+
+    @staticmethod
+    def _begun(asked: Asked) -> Asked:
+        """With the fields of a form whose file is still on its way.  Who sends it is known by now."""
+        request = cherrypy.serving.request
+        length = int(request.headers.get("Content-Length") or 0)
+        fields, file = read_form(request.rfile, request.headers.get("Content-Type", ""), length)
+        if len(fields) > MOST_FIELDS:
+            raise EucaError("parameter_invalid", f"The form has more than {MOST_FIELDS} fields.")
+        return replace(asked, form=_once(fields), file=file)
 
     def _not_here(self, route: Route, asked: Asked) -> Redirect | None:
         """Where to go instead of a page that this one may not open now."""
@@ -223,12 +236,12 @@ class _Handler:
         """Who is known keeps the menu."""
         response = cherrypy.serving.response
         self._common(id)
-        response.status = safety.status_of(error)
+        response.status = status_of(error)
         if isinstance(error, Refused):
             response.headers.update(dict(error.headers))
         self._come_back(error)
         response.headers["Content-Type"] = "text/html; charset=utf-8"
-        return self.renderer.error(error.sentence, safety.status_of(error), id, asked)
+        return self.renderer.error(error.sentence, status_of(error), id, asked)
 
     def _come_back(self, refusal: EucaError) -> None:
         if "retry_after" in refusal.facts:

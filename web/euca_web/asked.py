@@ -11,18 +11,10 @@ from euca_rpc.nouns import Core
 from euca_rpc.shown import LoggedIn, Present, Visitor
 from euca_rpc.types import Caller
 
+from .incoming import Incoming
 from .settings import PortalSettings
 
 LONGEST = 1000  # characters of a field, unless its page says otherwise
-
-
-class Refused(EucaError):
-    """A refusal for which HTTP has a status of its own."""
-
-    def __init__(self, status: int, symbol: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()):
-        super().__init__(symbol, sentence)
-        self.status = status
-        self.headers = headers
 
 
 class Fields:
@@ -115,6 +107,7 @@ class Asked:
     target: str  # path and query as asked, for links back
     query: Fields = NOTHING
     form: Fields = NOTHING
+    file: Incoming | None = None  # of a form that has one
     trouble: EucaError | None = None  # why the form that was sent is shown again
 
     @property

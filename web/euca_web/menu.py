@@ -40,6 +40,7 @@ ADMINISTRATORS = Group(
         Entry("/admin/users", "Users"),
         Entry("/admin/accounts", "Accounts"),
         Entry("/admin/quotas", "Default quotas"),
+        Entry("/admin/images", "All images"),
         Entry("/admin/nodes", "Zones and nodes"),
         Entry("/admin/types", "VM types"),
         Entry("/admin/policies", "Policies"),

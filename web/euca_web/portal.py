@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.flow import Flowing
 from euca_rpc.http.listener import Listener, Patience
 from euca_rpc.nouns import Core
 
 from .application import make_application
+from .incoming import MOST_SMALL
+from .routes import FLOWING
 from .settings import PortalSettings
 
 
@@ -41,6 +44,7 @@ class PortalInterface:
             said.threads,
             Patience(said.request_seconds, said.answer_seconds, said.idle_seconds),
             (said.certificate, said.key),
+            flowing=Flowing(FLOWING, (said.upload_gb << 30) + MOST_SMALL),
         )
         self.port = self._listener.port
         self._listener.start()

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .asked import Answer, Asked, Page, Refused
+from euca_rpc.http.statuses import Refused
+
+from .asked import Answer, Asked, Page
 from .pages import (
     credentials,
     entrance,
@@ -22,6 +24,7 @@ from .pages import (
     launch,
     staff_accounts,
     staff_cloud,
+    staff_images,
     staff_mails,
     staff_records,
     staff_users,
@@ -38,6 +41,7 @@ class Route:
     perform: Callable[[Asked], Answer]
     again: Callable[[Asked], Page] | None = None  # the page of the form, shown again with the refusal
     owed: bool = False  # open to the first administrator before the first steps are done
+    flows: bool = False  # its form has a file, which is read as it comes
 
     @property
     def name(self) -> str:
@@ -91,8 +95,8 @@ ROUTES: tuple[Route, ...] = (
     _get("/images", USER, images.listed),
     _get("/images/{id}", USER, images.one),
     _post("/images/{id}/permissions", USER, images.permit, images.one),
-    _get("/images/{id}/remove", USER, images.ask_remove),
-    _post("/images/{id}/remove", USER, images.remove),
+    _get("/images/{id}/{change}", USER, images.ask),
+    _post("/images/{id}/{change}", USER, images.change),
     _get("/keys", USER, keys.listed),
     _post("/keys", USER, keys.create, keys.listed),
     _post("/keys/import", USER, keys.import_, keys.listed),
@@ -125,6 +129,9 @@ ROUTES: tuple[Route, ...] = (
     _post("/admin/accounts/{id}/quota", STAFF, staff_accounts.set_quota, staff_accounts.account),
     _get("/admin/quotas", STAFF, staff_accounts.defaults),
     _post("/admin/quotas/{kind}", STAFF, staff_accounts.set_default, staff_accounts.defaults),
+    _get("/admin/images", STAFF, staff_images.listed),
+    _get("/admin/images/add", STAFF, staff_images.add_form),
+    Route("POST", "/admin/images/add", STAFF, staff_images.add, staff_images.add_form, flows=True),
     _get("/admin/nodes", STAFF, staff_cloud.nodes),
     _get("/admin/nodes/{zone}/{host}/{change}", STAFF, staff_cloud.ask),
     _post("/admin/nodes/{zone}/{host}/{change}", STAFF, staff_cloud.change),
@@ -145,6 +152,9 @@ ROUTES: tuple[Route, ...] = (
     _get("/admin/mails/{id}/drop", STAFF, staff_mails.ask_drop),
     _post("/admin/mails/{id}/drop", STAFF, staff_mails.drop),
 )
+
+
+FLOWING = tuple(route.path for route in ROUTES if route.flows)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -14,9 +14,8 @@ import re
 from collections.abc import Callable, Collection
 from urllib.parse import quote, unquote, urlsplit
 
-from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused
 
-from .asked import Refused
 from .settings import PortalSettings
 
 SESSION, DEVICE, VISIT, SAID = "__Host-euca", "__Host-euca-device", "__Host-euca-visit", "__Host-euca-said"
@@ -51,17 +50,25 @@ def proof(secret: str) -> str:
     return hmac.digest(secret.encode(), b"euca portal form", "sha256").hex()
 
 
-def check_proof(secret: str, said: str, origin: str | None, site: str | None, own: Collection[str]) -> None:
+def check_origin(origin: str | None, site: str | None, own: Collection[str]) -> None:
     """``origin``, ``site``: the headers Origin and Sec-Fetch-Site, which honest browsers send truly; ``own``: this portal's
     origins, as the request names it and as the settings do (a proxy may have changed the one)."""
-    ours = (origin is None or origin in own) and site in (None, "same-origin", "none")
-    if not ours or not secret or not hmac.compare_digest(proof(secret), said[:100]):
-        raise Refused(
-            403,
-            "denied",
-            "This form was not sent by a page of this portal that is still good. Open the page again and repeat; the browser "
-            "must accept cookies.",
-        )
+    if (origin is not None and origin not in own) or site not in (None, "same-origin", "none"):
+        raise _not_ours()
+
+
+def check_proof(secret: str, said: str) -> None:
+    if not secret or not hmac.compare_digest(proof(secret), said[:100]):
+        raise _not_ours()
+
+
+def _not_ours() -> Refused:
+    return Refused(
+        403,
+        "denied",
+        "This form was not sent by a page of this portal that is still good. Open the page again and repeat; the browser "
+        "must accept cookies.",
+    )
 
 
 def said(text: str) -> str:
@@ -116,21 +123,3 @@ def headers(settings: PortalSettings) -> list[tuple[str, str]]:
     if settings.hsts_seconds:
         made.append(("Strict-Transport-Security", f"max-age={settings.hsts_seconds}"))
     return made
-
-
-STATUS_OF_KIND = {
-    "bad_request": 400,
-    "unauthenticated": 401,
-    "denied": 403,
-    "limit": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "capacity": 409,
-    "throttled": 429,
-    "internal": 500,
-    "unavailable": 503,
-}
-
-
-def status_of(error: EucaError) -> int:
-    return error.status if isinstance(error, Refused) else STATUS_OF_KIND.get(error.kind, 500)

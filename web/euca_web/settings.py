@@ -22,6 +22,7 @@ class PortalSettings:
     region: str = "eucalyptus"
     authority: str = ""  # PEM file of the cloud's authority, part of what users download
     threads: int = 8
+    upload_gb: int = 100  # the largest file that is taken; the image server has the last word
     console_seconds: float = 8.0
     request_seconds: float = 10.0  # a request must have arrived within this time
     answer_seconds: float = 30.0  # … and its answer must be worked out and taken within this

@@ -17,13 +17,13 @@ from importlib.metadata import version
 from typing import Any
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused, status_of
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
 
 from . import openapi, problems
 from .operations import Asked, Ground
-from .problems import Refused
 from .queries import read_query
 from .routes import DOCUMENT, Route, find
 from .settings import RestSettings
@@ -143,7 +143,7 @@ def _idempotency_key(route: Route, request: Request) -> str | None:
 
 
 def _problem(error: EucaError, id: str) -> Response:
-    status = problems.status_of(error)
+    status = status_of(error)
     headers = error.headers if isinstance(error, Refused) else ()
     if status == 401:
         headers = (*headers, ("WWW-Authenticate", 'Bearer realm="euca"'))

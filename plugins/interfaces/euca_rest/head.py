@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .problems import Refused
+from euca_rpc.http.statuses import Refused
 
 MOST_HEAD = 16 * 1024
 MOST_BODY = 64 * 1024

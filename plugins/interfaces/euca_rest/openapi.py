@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from euca_rpc.errors import SYMBOLS
+from euca_rpc.http.statuses import STATUS_OF_KIND
 
-from .problems import MEDIA_TYPE, STATUS_OF_KIND, TITLES, URN
+from .problems import MEDIA_TYPE, TITLES, URN
 from .routes import DOCUMENT, ROUTES, Route
 from .shapes import members, schema
 

@@ -9,21 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import status_of
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:euca:problem:"
-STATUS_OF_KIND = {
-    "bad_request": 400,
-    "unauthenticated": 401,
-    "denied": 403,
-    "limit": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "capacity": 409,
-    "throttled": 429,
-    "internal": 500,
-    "unavailable": 503,
-}
 TITLES = {
     "bad_request": "The request is not right",
     "unauthenticated": "The caller is not proved",
@@ -36,19 +25,6 @@ TITLES = {
     "internal": "An internal error",
     "unavailable": "A part of the cloud does not answer now",
 }
-
-
-class Refused(EucaError):
-    """A refusal for which HTTP has a status of its own."""
-
-    def __init__(self, status: int, symbol: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()):
-        super().__init__(symbol, sentence)
-        self.status = status
-        self.headers = headers
-
-
-def status_of(error: EucaError) -> int:
-    return error.status if isinstance(error, Refused) else STATUS_OF_KIND.get(error.kind, 500)
 
 
 def document(error: EucaError, request_id: str) -> dict[str, Any]:

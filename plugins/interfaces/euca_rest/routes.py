@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused
 
 from . import bodies as b
 from . import operations as do
 from .operations import Asked
-from .problems import Refused
 
 ROOT = "/v1"
 DOCUMENT = f"{ROOT}/openapi.json"

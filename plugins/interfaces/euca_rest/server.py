@@ -22,11 +22,11 @@ from email.utils import formatdate
 from http.client import responses
 
 from euca_rpc.errors import EucaError
+from euca_rpc.http.statuses import Refused
 from euca_rpc.nouns import Core
 
 from .endpoint import Endpoint, Request, Response
 from .head import MOST_HEAD, Head, parse
-from .problems import Refused
 from .settings import RestSettings
 
 MOST_OPEN = 512  # connections; beyond that the one that has waited longest for its client goes

@@ -18,6 +18,7 @@ from euca_rest import openapi, problems, shapes
 from euca_rest.routes import DOCUMENT, ROUTES
 from euca_rest.shapes import Rule
 from euca_rpc.errors import SYMBOLS, EucaError
+from euca_rpc.http.statuses import STATUS_OF_KIND
 
 DOC = openapi.document("1")
 load_all_checks()
@@ -71,7 +72,7 @@ def test_operations_are_named_once_and_told_what_they_are_for() -> None:
 
 def test_every_kind_of_refusal_has_a_status_and_a_title() -> None:
     kinds = set(SYMBOLS.values())
-    assert kinds == set(problems.STATUS_OF_KIND) == set(problems.TITLES)
+    assert kinds == set(STATUS_OF_KIND) == set(problems.TITLES)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)

@@ -11,6 +11,7 @@ from euca_rest import openapi, problems
 from euca_rest.head import MOST_BODY, MOST_HEAD
 from euca_rest.routes import ROUTES
 from euca_rest.settings import RestSettings
+from euca_rpc.http.statuses import STATUS_OF_KIND
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "rest.md").read_text("utf-8")
 
@@ -47,7 +48,7 @@ def test_every_setting_is_there_with_its_default() -> None:
 
 def test_every_status_is_there() -> None:
     meant: dict[str, list[str]] = {}
-    for kind, status in problems.STATUS_OF_KIND.items():
+    for kind, status in STATUS_OF_KIND.items():
         meant.setdefault(str(status), []).append(problems.TITLES[kind])
     for status, title in openapi.STATUS_TITLES.items():
         meant[str(status)] = [title]

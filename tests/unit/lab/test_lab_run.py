@@ -11,6 +11,7 @@ import pytest
 from euca_rpc.clock import HOUR, SECOND, Micros
 from euca_rpc.cloud import launch, lifecycle
 from euca_rpc.errors import EucaError
+from euca_rpc.hookspecs import policy
 from euca_rpc.lab import run
 from euca_rpc.lab.compare import compare, sign_flip
 from euca_rpc.lab.figures import figures, jain
@@ -18,6 +19,8 @@ from euca_rpc.lab.record import Decision, Record, Stay
 from euca_rpc.lab.site import Host, Site, Zone, alike, read, write
 from euca_rpc.lab.workload import Request, Workload
 from euca_rpc.policy import ranking
+from euca_rpc.policy.loader import load
+from euca_rpc.policy.values import Launch, Lease, No, PolicyView, Wait
 from euca_rpc.types import Size
 
 
@@ -192,6 +195,40 @@ def test_what_cannot_be_run_is_refused() -> None:
         run.simulate(asks((0, 1, 1)), run.Plan(alike(1, 1), "greedy", "forget"))
     with pytest.raises(EucaError, match="greedi"):
         run.simulate(asks((0, 1, 1)), run.Plan(alike(1, 1), "greedi"))
+
+
+def test_what_a_lease_ends_makes_room_for_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AMinute:
+        @policy
+        def lease(self, launch: Launch, view: PolicyView) -> Lease:
+            return Lease(view.now + 60 * SECOND)
+
+    plugins = {"greedy": load(["greedy"])["greedy"], "minute": AMinute()}
+    monkeypatch.setattr(run, "load", lambda names: plugins)
+    assert fates(asks((0, 4, 1e6), (1, 4, 10)), refused="wait") == {"r0": 0.0, "r1": 60.0}
+
+
+def test_who_a_policy_lets_wait_is_in_the_record_when_it_is_placed_or_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Nights:
+        """The small ones begin at 100 s, the large ones never, and 4 cores at once."""
+
+        @policy
+        def admit(self, launch: Launch, view: PolicyView) -> Wait | No | None:
+            begin = 1_700_000_010 * SECOND  # when the workload begins
+            if launch.size.cores == 4 or view.now >= begin + 100 * SECOND:
+                return No("Never.") if launch.size.cores == 3 else None
+            return Wait("At night.", begin + 100 * SECOND)
+
+    plugins = {"greedy": load(["greedy"])["greedy"], "nights": Nights()}
+    monkeypatch.setattr(run, "load", lambda names: plugins)
+    workload = asks((0, 4, 5), (10, 1, 30), (20, 3, 10), (30, 2, 10), (150, 4, 1))
+    assert fates(workload) == {"r0": 0.0, "r1": 100.0, "r2": "policy_refused", "r3": 100.0, "r4": 150.0}
+    record = run.simulate(workload, run.Plan(alike(1, 4), "greedy"))
+    assert [stay.wait / SECOND for stay in record.stays] == [0, 90, 70, 0]
+    (refused,) = (d for d in record.decisions if d.symbol)
+    assert refused.reason == "it waited, and was then refused: Never."
 
 
 # -------------------------------------------------------------------------------------------------- the figures

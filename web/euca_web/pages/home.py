@@ -9,6 +9,7 @@ from euca_rpc.shown import UsagePoint
 
 from ..asked import Answer, Asked, Fields, Page, Redirect
 from .entrance import LONGEST_PASSWORD, new_password, profile_of
+from .instances import owners_of
 
 DAY: Micros = 24 * HOUR
 SPANS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
@@ -16,10 +17,12 @@ SPANS = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
 
 def overview(asked: Asked) -> Page:
     core, caller = asked.core, asked.caller
+    newest = core.instances.page(caller, limit=8).rows
     return Page(
         "overview.html",
         {
-            "newest": core.instances.page(caller, limit=8).rows,
+            "newest": newest,
+            "owners": owners_of(asked, newest),
             "own": core.people.quota(caller),
             "account": core.people.quota(caller, "account"),
             "zones": core.zones.describe(caller),

@@ -1,4 +1,4 @@
-"""Images: what may be launched, who may launch it, and taking one away."""
+"""Images: what may be launched, who may launch it, and what its owner can do to it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE, parse_resou
 from euca_rpc.types import Image
 
 from ..asked import Answer, Asked, Page, Redirect
-from ..confirm import Change, confirm
+from ..confirm import Change, confirm, known
 from ..paging import part
 
-KINDS = (("", "all"), ("machine", "machine"), ("kernel", "kernel"), ("ramdisk", "ramdisk"))
+ALL_KINDS = (("", "all"), ("machine", "machine"), ("kernel", "kernel"), ("ramdisk", "ramdisk"))
 
 
 def listed(asked: Asked) -> Page:
+    return Page("images.html", {"page": part(fitting(asked), asked.query), "kinds": ALL_KINDS})
+
+
+def fitting(asked: Asked) -> list[Image]:
+    """Those that are searched for."""
     wanted = asked.query.text("search", 200).lower()
-    kind = asked.query.choice("state", *(value for value, _ in KINDS))
-    found = sorted(
+    kind = asked.query.choice("state", *(value for value, _ in ALL_KINDS))
+    return sorted(
         (
             image
             for image in asked.core.images.describe(asked.caller)
@@ -26,12 +31,12 @@ def listed(asked: Asked) -> Page:
         ),
         key=lambda image: (image.kind != "machine", image.name, image.id),
     )
-    return Page("images.html", {"page": part(found, asked.query), "kinds": KINDS})
 
 
 def one(asked: Asked) -> Page:
     image = _image(asked)
-    return Page("image.html", {"image": image, "owned": _owned(asked, image)})
+    owner = asked.core.people.owners(asked.caller, [image.created_by]).get(image.created_by)
+    return Page("image.html", {"image": image, "owned": _owned(asked, image), "owner": owner})
 
 
 def permit(asked: Asked) -> Answer:
@@ -47,23 +52,40 @@ def permit(asked: Asked) -> Answer:
     return Redirect(f"/images/{image.id}", f"The launch permissions of {image.id} were changed.")
 
 
-REMOVE = Change(
-    "Remove it",
-    "Take this image away?",
-    "Nobody can launch it any more. Machines that run go on.",
-    danger=True,
-)
+CHANGES = {
+    "disable": Change(
+        "Disable it",
+        "Let nobody launch this image for now?",
+        "Its owner and administrators alone still see it. Machines that run go on.",
+        "is disabled.",
+    ),
+    "enable": Change(
+        "Enable it", "Let this image be launched again, by those who could?", done="is enabled."
+    ),
+    "remove": Change(
+        "Remove it",
+        "Take this image away?",
+        "Nobody can launch it any more. Machines that run go on. Its bytes are deleted when nothing needs them.",
+        "was removed.",
+        danger=True,
+    ),
+}
 
 
-def ask_remove(asked: Asked) -> Page:
-    image = _image(asked)
-    return confirm(f"Remove {image.name}", REMOVE, f"/images/{image.id}/remove", f"/images/{image.id}")
+def ask(asked: Asked) -> Page:
+    image, name = _image(asked), asked.path["change"]
+    title = f"{name.capitalize()} {image.name}"
+    return confirm(title, known(CHANGES, name), f"/images/{image.id}/{name}", f"/images/{image.id}")
 
 
-def remove(asked: Asked) -> Answer:
-    image = _image(asked)
-    asked.core.images.deregister(asked.caller, image.id)
-    return Redirect("/images", f"{image.id} was removed.")
+def change(asked: Asked) -> Answer:
+    image, name = _image(asked), asked.path["change"]
+    said = f"{image.id} {known(CHANGES, name).done}"
+    if name == "remove":
+        asked.core.images.deregister(asked.caller, image.id)
+        return Redirect("/admin/images" if asked.caller.is_admin else "/images", said)
+    asked.core.images.enable(asked.caller, image.id, name == "enable")
+    return Redirect(f"/images/{image.id}", said)
 
 
 def _owned(asked: Asked, image: Image) -> bool:

@@ -5,13 +5,14 @@ A caller sees its account's, an administrator all: that is the core's decision, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NoAnswer
 
 from euca_rpc.clock import HOUR, moment
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, parse_resource_id
-from euca_rpc.shown import InstanceStatus
+from euca_rpc.shown import InstanceStatus, Owner
 
 from .. import paging
 from ..asked import Answer, Asked, Page, Redirect
@@ -61,11 +62,21 @@ def listed(asked: Asked) -> Page:
         after=query.text("after"),
         limit=paging.PER_PAGE,
     )
-    return Page("instances.html", {"page": found, "states": STATES})
+    return Page("instances.html", {"page": found, "states": STATES, "owners": owners_of(asked, found.rows)})
+
+
+def owners_of(asked: Asked, rows: Sequence[InstanceStatus]) -> Mapping[str, Owner] | None:
+    """By user id, for an administrator, whose list has everybody's; None for others."""
+    if not asked.caller.is_admin:
+        return None
+    return asked.core.people.owners(asked.caller, {row.instance.created_by for row in rows})
 
 
 def one(asked: Asked) -> Page:
-    return Page("instance.html", {"status": _status(asked)})
+    status = _status(asked)
+    by = status.instance.created_by
+    owner = asked.core.people.owners(asked.caller, [by]).get(by)
+    return Page("instance.html", {"status": status, "owner": owner})
 
 
 def console(asked: Asked) -> Page:

@@ -14,7 +14,11 @@ MOST_AT_ONCE = 100
 
 def form(asked: Asked) -> Page:
     core, caller = asked.core, asked.caller
-    machines = [image for image in core.images.describe(caller) if image.kind == "machine"]
+    machines = [
+        image
+        for image in core.images.describe(caller)
+        if image.kind == "machine" and image.state == "available"
+    ]
     wanted = asked.form if asked.trouble else asked.query
     return Page(
         "launch.html",
