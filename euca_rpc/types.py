@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from immutables import Map
 
@@ -563,6 +564,7 @@ class Contact:
     trouble: str = ""  # what the last attempt said
     version: int = 0  # of the last report taken over
     warnings: tuple[str, ...] = ()  # of a node that answers: its disk is nearly full …
+    told: Mapping[str, Any] = Map()  # what it last said of each of its machines: instance id → MachineReport
 
 
 @dataclass(frozen=True, slots=True)

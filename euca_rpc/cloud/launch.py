@@ -39,7 +39,7 @@ USER_DATA_LIMIT = 16 * 1024
 # launches of the same 20 ms are told to their nodes together, in one commit and one call each; while they come faster
 # than FEW in that time, those of the same quarter of a second: fewer, larger messages, when it is answers that are waited for
 GATHER: Micros = 20_000
-FEW = 8
+FEW = 3
 GATHER_MANY: Micros = 250_000
 
 

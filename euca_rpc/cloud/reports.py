@@ -17,7 +17,7 @@ from euca_rpc.clock import Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
-from euca_rpc.machines import NodeReport
+from euca_rpc.machines import MachineReport, NodeReport
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -70,7 +70,10 @@ def _contact(
     before = old.warnings if old is not None else ()
     warnings = report.warnings if report is not None else before  # a report that says the same is left out
     trouble = str(told.get("trouble") or "") if since else ""
-    changes.append(Soft(Contact(node.id, heard, since, trouble, version, warnings)))
+    said: Mapping[str, MachineReport] = old.told if old is not None else {}
+    if report is not None and report.node == node.id:
+        said = {machine.instance_id: machine for machine in report.machines}
+    changes.append(Soft(Contact(node.id, heard, since, trouble, version, warnings, said)))
     if bool(warnings) != bool(before):
         kind = "node.warned" if warnings else "node.unwarned"
         events.append(event(kind, node.id, now, node.id, facts={"warnings": list(warnings)}))
@@ -110,22 +113,22 @@ def _node(
 def _machines(
     view: View, node: Node, report: NodeReport, now: Micros, changes: list[Change], events: list[Event]
 ) -> None:
+    contact = view.contacts.get(node.id)
+    before: Mapping[str, MachineReport] = contact.told if contact is not None else {}
     mentioned = set()
     for machine in report.machines:
         mentioned.add(machine.instance_id)
+        if before.get(machine.instance_id) is machine:
+            continue  # the same words as last time (`reading`), and those were taken over
         row = view.instances.get(machine.instance_id)
         if row is None or row.node != node.id:
             continue
         seen = lifecycle.observe(row, machine, now)
         if seen is not None:
             _record(row, seen, now, changes, events)
-    for instance_id in sorted(view.on_node.get(node.id, ())):
+    for instance_id in sorted(i for i in view.on_node.get(node.id, ()) if i not in mentioned):
         row = view.instances[instance_id]
-        if (
-            instance_id not in mentioned
-            and row.seen_generation == row.generation
-            and row.seen is not Seen.NOTHING
-        ):
+        if row.seen_generation == row.generation and row.seen is not Seen.NOTHING:
             _forgotten(row, now, changes, events)
 
 

@@ -314,6 +314,8 @@ class _Draft:
             self.v["roster_version"] += 1
         if row.last_used > self.v["last_used"]:
             self.v["last_used"] = row.last_used
+        elif new is None:
+            self.v["last_used"] = max((n.last_used for n in self.v["nodes"].values()), default=0)
         rests = new is not None and new.asked and new.power != "on"
         if rests or (old is not None and old.power != "on"):
             self.v["resting"] = (

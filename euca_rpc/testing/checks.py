@@ -47,6 +47,8 @@ def view_is_disk(history: History, view: View, store: Store, now: Micros) -> Non
 
 def _plain(rows: Any) -> dict[Any, Any]:
     """Sums of nothing and empty maps are the same as none."""
+    if not hasattr(rows, "items"):
+        rows = {"": rows}
     plain = {k: _plain(v) if hasattr(v, "items") else v for k, v in rows.items()}
     return {k: v for k, v in plain.items() if v not in (Size(), Tally(), {})}
 

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 
-import peewee
 import pytest
 
 from euca_rpc.clock import ManualClock
@@ -93,8 +92,11 @@ def test_a_failed_commit_answers_nobody_and_ends_the_process(store):
     future = journal.submit(lambda v, n: zone("z"))
 
     class FullDisk:
-        def execute_sql(self, sql, params=None):
-            raise peewee.OperationalError("database or disk is full")
+        def cursor(self):
+            return self
+
+        def execute(self, sql, params=None):
+            raise sqlite3.OperationalError("database or disk is full")
 
         def __getattr__(self, name):
             return getattr(real, name)
