@@ -54,6 +54,7 @@ class Cloud:
     interfaces: tuple[str, ...] = ("ec2", "portal")  # plugins to load
     poll_seconds: float = 2.0  # between two questions to a zone's cluster controller; news comes at once
     silence_seconds: float = 10.0  # without an answer: then it is shown as silent
+    longest_wait_hours: float = 24.0  # that a launch may wait for a policy or for room
     certificate_days: float = 90.0  # life of a daemon's certificate; it renews itself after two thirds of it
 
 

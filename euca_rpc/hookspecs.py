@@ -32,7 +32,7 @@ interface = pluggy.HookimplMarker(INTERFACE_PROJECT)
 class PolicySpec:
     @policy_spec
     def admit(self, launch: Launch, view: PolicyView) -> No | Wait | None:
-        """May this launch be considered at all?  None = yes.  Fails closed."""
+        """May this launch be considered at all?  None = yes.  One that waits is asked about again.  Fails closed."""
 
     @policy_spec
     def feasible(self, cls: LaunchClass, target: Target) -> No | None:
@@ -57,7 +57,8 @@ class PolicySpec:
     def arrange(
         self, batch: list[Launch], targets: Mapping[str, Target], view: PolicyView
     ) -> dict[int, str] | None:
-        """Place a whole batch at once: index of the machine → target.  The core verifies it."""
+        """Place a whole batch at once, the machines of a launch or of all that wait: index of the machine → target.  None =
+        no opinion.  The core verifies it."""
 
     @policy_spec
     def tend(self, view: PolicyView) -> list[Action] | None:

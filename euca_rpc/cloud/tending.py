@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from euca_rpc.changed import changed
 from euca_rpc.clock import SECOND, Micros, iso, moment
-from euca_rpc.cloud import lifecycle, power, published
+from euca_rpc.cloud import lifecycle, power, published, waiting
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.leases import Letter
@@ -271,17 +271,16 @@ def stop(view: View, now: Micros, policy: str, action: Suspend | Stop) -> Outcom
 
 
 def hold(view: View, now: Micros, policy: str, action: Admit | Hold) -> Outcome:
-    row = view.waiting_rows.get(action.reservation)
-    if row is None:
-        raise EucaError("state_conflict", f"{action.reservation} does not wait any more")
     if isinstance(action, Admit):
-        new = replace(row, again=now, passed=policy)
-        told = event("launch.passed", row.id, now, who(policy))
+        row = view.waiting_rows.get(action.reservation)
+        if row is not None and row.passed == policy:
+            return Outcome()
+        done = waiting.let_go(view, now, action.reservation, policy)
     else:
-        new = replace(row, again=min(action.until, row.until), policy=policy, reason=action.reason)
-        told = event("launch.held", row.id, now, who(policy), facts={"reason": action.reason})
-    same = (row.passed == policy) if isinstance(action, Admit) else new == row
-    return Outcome() if same else Outcome((Put(new),), (told,))
+        done = waiting.hold(view, now, action.reservation, policy, action.reason, action.until)
+    if not done.result:
+        raise EucaError("state_conflict", f"{action.reservation} does not wait any more")
+    return done
 
 
 def drain(view: View, now: Micros, policy: str, action: Drain | Undrain) -> Outcome:

@@ -437,7 +437,7 @@ class _Draft:
             last_used=n.last_used,
             machines=len(v["on_node"].get(n.id, ())),
             version=v["number"],
-            power=n.power,
+            power=n.power if n.admin_state == "active" or n.drained_by else "",
             power_since=n.power_since,
             sleeps=n.sleeps,
             drained_by=n.drained_by,

@@ -82,6 +82,8 @@ def main(config: Config) -> None:
         revoked=authority.revoked,
         office=office_settings(config, trust, engine, mail),
         accounts=engine,
+        tends=engine,
+        longest_wait=int(config.cloud.longest_wait_hours * HOUR),
         depot=depot,
     )
     placer = EnginePlacer(engine, frame.clock)

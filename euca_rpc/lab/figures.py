@@ -27,6 +27,7 @@ class Figures:
     peak: float  # the highest of it
     active_nodes: float  # that held a machine, on average
     node_hours: float  # of nodes that held a machine
+    awake_hours: float  # of nodes that were not asleep
     fragmentation: (
         float | None
     )  # share of the free cores on nodes where the largest size asked for does not fit
@@ -36,6 +37,8 @@ class Figures:
     fairness: float | None  # Jain, between users
     energy_kwh: float
     balance: float  # Jain, between nodes' core-hours: 1 = all alike
+    evictions: int  # machines that had to give way
+    notice_min: float | None  # the shortest time between being told and the end of those
     as_recorded: float | None  # share of requests whose first machine is on the node that the trace names
 
 
@@ -71,6 +74,9 @@ def figures(record: Record) -> Figures:
     per_node: dict[str, float] = dict.fromkeys(hosts, 0.0)
     for stay in record.stays:
         per_node[stay.node] += stay.size.cores * _held(stay, end) / HOUR
+    notices = [
+        (stay.evicted - (stay.noticed or 0)) / SECOND for stay in record.stays if stay.evicted is not None
+    ]
     refused = sum(1 for d in record.decisions if d.symbol)
     waits = sorted(_waited(stay) for stay in record.stays if stay.running is not None)
     return Figures(
@@ -82,6 +88,7 @@ def figures(record: Record) -> Figures:
         peak=peak,
         active_nodes=area["active"] / span,
         node_hours=area["active"] / HOUR,
+        awake_hours=(len(hosts) * span - _asleep(record, begin, end)) / HOUR,
         fragmentation=waste / area["free"] if area["free"] else None,
         wait_mean=sum(waits) / len(waits) if waits else 0.0,
         wait_p95=waits[min(len(waits) - 1, int(0.95 * len(waits)))] if waits else 0.0,
@@ -89,6 +96,8 @@ def figures(record: Record) -> Figures:
         fairness=None if "users" in record.workload.undefined else _fairness(record, end),
         energy_kwh=watts / HOUR / 1000,
         balance=jain(list(per_node.values())) or 0.0,
+        evictions=len(notices),
+        notice_min=min(notices, default=None),
         as_recorded=_as_recorded(record),
     )
 
@@ -103,6 +112,10 @@ def curve(record: Record) -> Iterator[Moment]:
         changes.append((stay.launched, 1, stay.node, stay.size))
         if stay.ended is not None and stay.ended < end:
             changes.append((stay.ended, -1, stay.node, stay.size))
+    for nap in record.naps:
+        changes.append((max(nap.since, record.workload.requests[0].at), 0, nap.node, Size()))
+        if nap.until is not None and nap.until < end:
+            changes.append((nap.until, 2, nap.node, Size()))
     changes.sort(key=lambda change: change[:2])
     claimed, machines = {id: Size() for id in hosts}, Counter[str]()
     wasted = {id: _wasted(host.offer, host.offer, largest) for id, host in hosts.items()}
@@ -114,6 +127,10 @@ def curve(record: Record) -> Iterator[Moment]:
         if moment > at:
             yield Moment(at, cores, active, waste, watts)
             at = moment
+        if step in (0, 2):  # it falls asleep, or is awake again
+            saved = hosts[node].idle_watts - hosts[node].asleep_watts
+            watts += saved if step else -saved
+            continue
         claimed[node] = claimed[node] + size if step > 0 else claimed[node] - size
         machines[node] += step
         active += (machines[node] == 1) if step > 0 else -(machines[node] == 0)
@@ -128,6 +145,14 @@ def curve(record: Record) -> Iterator[Moment]:
 def _wasted(offer: Size, room: Size, largest: Size) -> int:
     """A node on which the largest size would not fit even when empty wastes nothing."""
     return room.cores if largest.fits(offer) and not largest.fits(room) else 0
+
+
+def _asleep(record: Record, begin: Micros, end: Micros) -> Micros:
+    """Of all nodes together."""
+    return sum(
+        max(0, min(end, end if nap.until is None else nap.until) - max(begin, nap.since))
+        for nap in record.naps
+    )
 
 
 def _held(stay: Stay, end: Micros) -> Micros:

@@ -24,6 +24,7 @@ from euca_rpc.types import Size
 NEEDED = ("at", "cores")
 COLUMNS = (
     "at", "cores", "memory_mb", "disk_gb", "count", "user", "account", "duration", "asked", "hints", "key", "node",
+    "class",
 )  # fmt: skip
 MOST = 2**53  # seconds or sizes beyond this are a mistake
 
@@ -89,7 +90,8 @@ def read_csv(lines: Iterable[str], name: str) -> Workload:
     """A header, then a row a launch.  ``at`` (seconds since the beginning) and ``cores`` must be there; ``memory_mb``,
     ``disk_gb`` (of each machine), ``count``, ``user``, ``account``, ``duration`` and ``asked`` (seconds; empty: unknown; of
     several machines that ended apart each one's duration, by spaces, "-" for one that goes on),
-    ``hints`` (``name=value;…``), ``key`` and ``node`` (where it really went) may be."""
+    ``hints`` (``name=value;…``), ``key``, ``node`` (where it really went) and ``class`` (regular, or best_effort: the spot
+    market's) may be."""
     rows = csv.DictReader(lines, strict=True)
     columns = rows.fieldnames or []
     for column in columns:
@@ -124,10 +126,17 @@ def read_csv(lines: Iterable[str], name: str) -> Workload:
                 _hints(row.get("hints") or "", number),
                 row.get("node") or "",
                 ran if len(set(ran)) > 1 else (),
+                _class(row.get("class") or "regular", number),
             )
         )
     asked = {"users": "user", "memory": "memory_mb", "disk": "disk_gb", "asked": "asked", "nodes": "node"}
     return _workload(name, requests, {what for what, column in asked.items() if column not in columns}, [])
+
+
+def _class(text: str, number: int) -> str:
+    if text not in ("regular", "best_effort"):
+        raise _wrong(number, f"the class {text[:40]!r} is neither regular nor best_effort")
+    return text
 
 
 def _durations(text: str, count: int, number: int) -> tuple[Micros | None, ...]:
@@ -232,7 +241,7 @@ def rows(workload: Workload) -> Iterator[list[str]]:
         ran = " ".join(_text(one) or "-" for one in r.apart) or _text(r.duration)
         times = [ran, _text(r.asked)]
         yield [
-            _text(r.at), *map(str, (*r.size.parts(), r.count)), r.user, r.account, *times, hints, r.key, r.recorded,
+            _text(r.at), *map(str, (*r.size.parts(), r.count)), r.user, r.account, *times, hints, r.key, r.recorded, r.service_class,
         ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
+from euca_rpc.cloud.leases import EVICTED
 from euca_rpc.cloud.waiting import REFUSED
 from euca_rpc.errors import EucaError
 from euca_rpc.lab.site import Site
@@ -43,6 +44,17 @@ class Stay:
     ended: Micros | None = None
     wait: Micros = 0  # from its request to its launch
     duration: Micros | None = None  # that its request has
+    noticed: Micros | None = None  # told that it has to go
+    evicted: Micros | None = None  # ended by that
+
+
+@dataclass(frozen=True, slots=True)
+class Nap:
+    """One node asleep; ``until`` None: beyond the end."""
+
+    node: str
+    since: Micros
+    until: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class Record:
     site: Site
     decisions: tuple[Decision, ...]
     stays: tuple[Stay, ...]
+    naps: tuple[Nap, ...] = ()
 
 
 def as_recorded(workload: Workload, site: Site) -> Record:
@@ -105,6 +118,8 @@ class Recorder:
         self._stays: dict[str, Stay] = {}
         self._waits: dict[str, str] = {}  # instance that was told to wait → its reservation
         self._decisions: list[Decision] = []
+        self._naps: list[Nap] = []
+        self._asleep: dict[str, Micros] = {}
 
     def event(self, event: Event) -> None:
         """From the journal, in order."""
@@ -120,13 +135,22 @@ class Recorder:
             facts = json.loads(event.facts)
             symbol = "policy_refused" if facts.get("code") == REFUSED else "waited_in_vain"
             self._settled(self._waits.pop(event.subject), (symbol, facts.get("reason", "")))
+        elif event.kind == "node.asleep":
+            self._asleep[event.subject] = event.at - self.begin
+        elif event.kind == "node.awake" and event.subject in self._asleep:
+            self._naps.append(Nap(event.subject, self._asleep.pop(event.subject), event.at - self.begin))
+        elif event.kind == "instance.eviction":
+            self._stays[event.subject].noticed = event.at - self.begin
         elif event.kind == "instance.moved":
             self._stays[event.subject].node = json.loads(event.facts)["to"]
         elif event.kind in (
             "instance.seen",
             "instance.terminate",
         ):  # one that no node was told of ends at once
-            stay, state = self._stays[event.subject], json.loads(event.facts)["state"]
+            facts = json.loads(event.facts)
+            stay, state = self._stays[event.subject], facts["state"]
+            if facts.get("code") == EVICTED:
+                stay.evicted = event.at - self.begin
             if state == "running" and stay.running is None:
                 stay.running = event.at - self.begin
             elif state == "terminated" and stay.ended is None:
@@ -147,4 +171,5 @@ class Recorder:
         self._decisions.append(Decision(request.key, now - self.begin, (), "still_waiting", reason))
 
     def record(self, workload: Workload, policy: str, site: Site) -> Record:
-        return Record(workload, policy, site, tuple(self._decisions), tuple(self._stays.values()))
+        naps = (*self._naps, *(Nap(node, since) for node, since in self._asleep.items()))
+        return Record(workload, policy, site, tuple(self._decisions), tuple(self._stays.values()), naps)

@@ -19,6 +19,7 @@ SHOWN = (
     ("peak", "peak", "%", 1),
     ("active_nodes", "nodes in use", "", 2),
     ("node_hours", "node-hours", "", 0),
+    ("awake_hours", "awake", "", 0),
     ("fragmentation", "fragmented", "%", 1),
     ("wait_mean", "wait, mean", "s", 1),
     ("wait_p95", "wait, 95 %", "s", 1),
@@ -26,6 +27,7 @@ SHOWN = (
     ("fairness", "fairness", "", 3),
     ("balance", "balance", "", 3),
     ("energy_kwh", "energy", "kWh", 0),
+    ("evictions", "evicted", "", 0),
     ("as_recorded", "as recorded", "%", 1),
 )
 

@@ -52,7 +52,8 @@ SETTLING = 10 * SECOND  # until every node was heard of
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the workload is to be run.  ``refused``: what becomes of a request that there is no room for; ``retry``: the
-    pause before it is made again, at most ``tries`` times in all.  ``parameters``: of policies, by "policy.name"."""
+    pause before it is made again, at most ``tries`` times in all.  ``parameters``: of policies, by "policy.name";
+    ``beside``: policies that are loaded beside the one that places."""
 
     site: Site
     policy: str
@@ -60,6 +61,7 @@ class Plan:
     retry: Micros = 60 * SECOND
     tries: int = 60
     parameters: dict[str, Any] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
 
 class Experiment:
@@ -86,7 +88,10 @@ class Experiment:
     def _cloud(self) -> CloudController:
         clock, seed = self.timeline.clock, self.workload.name
         engine = Engine(
-            load([self.plan.policy]), cloud_policy=self.plan.policy, clock=clock, isolation=Inline()
+            load([self.plan.policy, *self.plan.beside]),
+            cloud_policy=self.plan.policy,
+            clock=clock,
+            isolation=Inline(),
         )
         store = cast(Store, MemoryStore(self._recorder.event, keep=bool(engine.accounts())))
         hosts = SimulatedHosts(self.plan.site, self.timeline, lambda zone: self.cloud.poke(zone))
@@ -177,6 +182,7 @@ class Experiment:
             min_count=request.count,
             max_count=request.count,
             hints=self._hints(request),
+            service_class=request.service_class,
         )
         try:
             made = self.cloud.core.instances.launch(self._callers[request.account, request.user], wanted)

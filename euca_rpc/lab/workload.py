@@ -35,6 +35,7 @@ class Request:
     apart: tuple[
         Micros | None, ...
     ] = ()  # each machine's own duration where they differ; `duration` is the longest
+    service_class: str = "regular"  # or "best_effort": the spot market's
 
     @property
     def durations(self) -> tuple[Micros | None, ...]:

@@ -39,11 +39,17 @@ class Campaign:
         faults_every: float = 25,
         captures: bool = False,
         lease: Micros = 0,
+        queues: bool = False,
     ) -> None:
         self.random = r = Random(f"campaign/{seed}")  # noqa: S311  repeatable on purpose
         self.seed = seed
         shape = Shape(
-            r.choice((1, 2, 2)), r.choice((2, 3)), r.choice(POLICIES), r.choice((3, 6, 9)), lease=lease
+            r.choice((1, 2, 2)),
+            r.choice((2, 3)),
+            r.choice(POLICIES),
+            r.choice((3, 6, 9)),
+            lease=lease,
+            queues=queues,
         )
         self.world = World(root, seed, shape)
         self.photographer: Photographer | None = None
@@ -92,20 +98,19 @@ class Campaign:
         world = self.world
         world.history.note(f"now {what}")
         for _ in range(20):  # until it is quiet and stays so: some news takes its time
-            world.run(PATIENCE / 20, lambda: not world.view.unsettled and not world.view.captures)
+            world.run(PATIENCE / 20, self._quiet)
             number, events = len(world.history.ledger), sum(map(len, world.history.ledger.values()))
             world.run(90)
-            if (
-                not world.view.unsettled
-                and not world.view.captures
-                and (number, events)
-                == (
-                    len(world.history.ledger),
-                    sum(map(len, world.history.ledger.values())),
-                )
+            if self._quiet() and (number, events) == (
+                len(world.history.ledger),
+                sum(map(len, world.history.ledger.values())),
             ):
                 break
         world.check()
+
+    def _quiet(self) -> bool:
+        view = self.world.view
+        return not view.unsettled and not view.captures and not view.waiting_rows
 
     def _terminate_all(self) -> None:
         world = self.world
@@ -162,7 +167,8 @@ class Campaign:
         world.process(CLOUD).guard(
             lambda: told.extend(world.clients.launch(world.cloud.core, caller, request))
         )
-        return world.view.instances[told[0]] if told else None
+        row = world.view.instances[told[0]] if told else None
+        return None if row is None or lifecycle.waits(row) else row
 
     def _when_told(self, row: Instance, seconds: float, job: Callable[[], object]) -> None:
         self.world.timeline.at(row.next_try + int(seconds * SECOND), job)
@@ -437,6 +443,7 @@ class Campaign:
             self.world.history.lies.add((claimed["instance_id"], claimed["generation"]))
             machines.append(claimed)
         elif kind == "omits" and machines:
-            machines.pop(self.random.randrange(len(machines)))
+            left_out = machines.pop(self.random.randrange(len(machines)))
+            self.world.history.omitted.add((self._liar, left_out["instance_id"]))
         # under a version of its own: the truth that follows is news again
         return {**value, "machines": machines, "version": value["version"] ^ (1 << 40)}

@@ -21,6 +21,7 @@ from euca_rpc.cloud.view import View
 from euca_rpc.node.record import LOG, Record, Tombstone, remembered
 from euca_rpc.policy.values import Tally
 from euca_rpc.testing.history import FENCED, History
+from euca_rpc.testing.history import held as claimed
 from euca_rpc.testing.network import Sent
 from euca_rpc.types import Instance, Intent, Seen, Size, Token, Usage
 
@@ -126,6 +127,8 @@ def disks_are_there(history: History, homes: dict[str, Path], wiped: set[str]) -
     """A disk goes only because of a recorded terminate, and a fenced host's is set aside."""
     for id_, versions in history.ledger.items():
         row = versions[-1][1]
+        if not row.node:
+            continue  # it waited to its end
         ran = any(g for (i, g), n in history.starts.items() if i == id_ and n)
         home = homes[row.node]
         here = (home / "instances" / id_ / "disk.none").exists()
@@ -187,12 +190,32 @@ def nobody_is_pestered(history: History, sent: list[Sent]) -> None:
 
 def everything_waits_for_something(history: History, view: View, now: Micros, late: Micros) -> None:
     """Whatever is not final has a deadline ahead of it, or says why it waits."""
-    for id_ in view.unsettled:
+    for id_ in (*view.unsettled, *(i for w in view.waiting.values() for i in w.instance_ids)):
         row = view.instances[id_]
         if row.deadline is None and not row.reason and lifecycle.state(row) != lifecycle.RUNNING:
             raise history.broken(f"{id_} is {lifecycle.state(row)}, without deadline and without reason", id_)
         if row.deadline is not None and row.deadline + late < now:
             raise history.broken(f"the deadline of {id_} passed and nothing happened", id_)
+
+
+def waiting_holds_nothing(history: History, view: View) -> None:
+    """Who waits is in the line, has an end ahead, and nothing else; who is in the line waits."""
+    waits = {i.id for i in view.instances.values() if lifecycle.waits(i)}
+    lined = {i for w in view.waiting.values() for i in w.instance_ids}
+    if waits != lined:
+        raise history.broken(f"wait, or stand in the line, but not both: {waits ^ lined}", *(waits ^ lined))
+    for id_ in waits:
+        row = view.instances[id_]
+        held = (row.public_address, row.private_address, row.attempted, row.running_since)
+        if any(held) or lifecycle.claim(row) != Size():
+            raise history.broken(f"{id_} waits and holds {held}", id_)
+    asked: dict[str, Size] = defaultdict(Size)
+    for i in view.instances.values():
+        asked[i.account_id] += claimed(i)
+    for account, size in asked.items():
+        tally = view.tallies.get(f"account/{account}", Tally())
+        if tally.size != size:
+            raise history.broken(f"account {account} has {size}, and {tally.size} count against its quota")
 
 
 def all_is_settled(history: History, view: View) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from euca_rpc.clock import Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.nouns import Core
+from euca_rpc.policy.hints import WAIT
 from euca_rpc.testing.history import Asked, History
 from euca_rpc.testing.timeline import Killed
 from euca_rpc.types import Caller, LaunchRequest
@@ -32,6 +33,7 @@ class Clients:
         self.mine: dict[str, list[str]] = {}  # account → ids it was told
         self._now, self._image, self._zones = now, image, list(zones)
         self._tokens = 0
+        self.patient = 0.0  # the share of launches that would rather wait for room than be refused
 
     def act(self, core: Core, rival: str = "") -> None:
         """One request by one client; in the middle of a launch of account ``rival`` often one that it competes with."""
@@ -73,6 +75,7 @@ class Clients:
             zone=r.choice(self._zones) if r.random() < 0.3 else None,
             client_token=token,
             shutdown_behavior=r.choice(("terminate", "stop")),
+            hints=((WAIT, "240"),) if self.patient and r.random() < self.patient else (),
         )
 
     # --------------------------------------------------------------------------------------------- requests

@@ -27,15 +27,18 @@ except ImportError as missing:
         "The contract suite draws its cases with Hypothesis, which is not installed: pip install hypothesis"
     ) from missing
 
-from euca_rpc.clock import HOUR, SECOND, ManualClock
+from immutables import Map
+
+from euca_rpc.clock import HOUR, SECOND, ManualClock, Micros
 from euca_rpc.errors import EucaError
+from euca_rpc.policy.actions import Resume, Start
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Calls, Watched
 from euca_rpc.policy.loader import Policy, bind
 from euca_rpc.policy.ranking import unfit
 from euca_rpc.policy.trial import Still
-from euca_rpc.policy.values import Launch, LaunchClass, No, PolicyView, Target, Wait
-from euca_rpc.types import Event, Size
+from euca_rpc.policy.values import Launch, LaunchClass, No, PolicyView, Target, Wait, Waiting
+from euca_rpc.types import Event, Instance, InstanceLease, Intent, Seen, Size
 
 EXAMPLES = 40  # cases for each test: a second or so for an ordinary policy
 WORDS = ("", "7", "east", "no", "µ")  # what users write into hints
@@ -82,6 +85,8 @@ class PolicyContract:
                     engine.place(
                         case.launch, case.cls, shot, case.view, count_min=1, count_max=count, zone_policy={}
                     )
+                if "tend" in self._bound().hooks:
+                    engine.tend(self.name, case.view)
                 if "account" in self._bound().hooks:
                     engine.account(self.name, [case.event])
                 (status,) = engine.status()
@@ -128,6 +133,12 @@ class PolicyContract:
                         assert sentence, f"{question[0]}: {reason!r} is no sentence"
                     if isinstance(said, No):
                         assert said.kind, f"{question[0]}: {said!r} has no kind"
+                    for one in said if question[0] == "tend" and said else ():
+                        reason = getattr(one, "reason", "It needs none.")
+                        sentence = len(reason.split()) > 1 and reason.endswith((".", "!", "?"))
+                        assert sentence or (not reason and isinstance(one, Start | Resume)), (
+                            f"tend: {reason!r} of {type(one).__name__} is no sentence"
+                        )
                     if isinstance(said, Wait):
                         assert said.until > case.view.now, f"{question[0]}: {said!r} is over already"
 
@@ -156,7 +167,7 @@ class PolicyContract:
         for target in case.view.targets.values():
             if unfit(case.cls, None, target) is None:
                 asked += [("feasible", (case.cls, target)), ("score", (case.cls, target))]
-        asked.append(("account", (case.event,)))
+        asked += [("account", (case.event,)), ("tend", (case.view,))]
         hooks = self._bound().hooks
         return [one for one in asked if one[0] in hooks]
 
@@ -201,7 +212,48 @@ def targets(pick: draw.DrawFn, id: str) -> Target:
         machines=pick(draw.integers(0, claimed.cores)),
         attributes=pick(draw.dictionaries(draw.sampled_from(("rack", "gpu")), draw.sampled_from(WORDS))),
         version=pick(draw.integers(1, 9)),
+        sleeps=pick(draw.booleans()),
     )
+
+
+@draw.composite
+def resting(pick: draw.DrawFn, target: Target) -> Target:
+    """The same node, empty and not in use, since some time."""
+    power = pick(draw.sampled_from(("sleeping", "asleep", "waking", "")))
+    since = pick(draw.integers(START - 100 * HOUR, START))
+    return replace(
+        target, claimed=Size(), machines=0, usable=False, why="at rest", power=power, power_since=since
+    )
+
+
+@draw.composite
+def machines(pick: draw.DrawFn, id: str, nodes: list[str], now: Micros) -> Instance:
+    size, launched = pick(sizes(4)), now - pick(draw.integers(0, 100 * HOUR))
+    intent = pick(draw.sampled_from((Intent.RUNNING, Intent.RUNNING, Intent.STOPPED, Intent.TERMINATED)))
+    ended = pick(draw.none() | draw.integers(launched, now)) if intent is Intent.TERMINATED else None
+    node = pick(draw.sampled_from(nodes))
+    return Instance(
+        id, "r-00000001", "100000000001", "ann", 0, "emi-00000001", None, None, "x86_64", "m1.small", *size.parts(),
+        node.partition("/")[0], node, None, "", b"", "d0:0d", "", "", None, "terminate",
+        pick(draw.sampled_from(("regular", "best_effort"))), launched, intent, seen=Seen.RUNNING, seen_generation=1,
+        attempted=True, ended_at=ended,
+    )  # fmt: skip
+
+
+@draw.composite
+def leases(pick: draw.DrawFn, i: Instance, now: Micros) -> InstanceLease:
+    until = now + pick(draw.integers(1, 100 * HOUR))
+    return InstanceLease(
+        i.id, "other", until, "terminate", until, evicted=pick(draw.sampled_from(("", "It must.")))
+    )
+
+
+@draw.composite
+def waits(pick: draw.DrawFn, launch: Launch, now: Micros) -> Waiting:
+    since = now - pick(draw.integers(0, HOUR))
+    id, who = "r-0000000f", pick(draw.sampled_from(("", "mine", "other")))
+    own = replace(launch, reservation_id=id)
+    return Waiting(id, own, ("i-0000000f",), since, now + HOUR, now + 24 * HOUR, who, "It waits.")
 
 
 @draw.composite
@@ -233,8 +285,19 @@ def cases(pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, An
         parameters=dict(parameters),
         seed=pick(draw.integers(0, 2**32)),
     )
+    rows = [pick(machines(f"i-0000000{n}", ids, view.now)) for n in range(pick(draw.integers(0, 4)))]
+    view = replace(
+        view,
+        instances=Map({i.id: i for i in rows}),
+        leases=Map({i.id: pick(leases(i, view.now)) for i in rows if pick(draw.booleans())}),
+        waiting=Map({"r-0000000f": pick(waits(launch, view.now))} if pick(draw.booleans()) else {}),
+    )
+    if pick(draw.booleans()):
+        view = replace(view, targets={**view.targets, ids[0]: pick(resting(view.targets[ids[0]]))})
     if pick(draw.booleans()):  # else most nodes are too full to be asked about
-        view = replace(view, targets={id: replace(t, claimed=Size()) for id, t in view.targets.items()})
+        view = replace(
+            view, targets={id: replace(t, claimed=Size(), machines=0) for id, t in view.targets.items()}
+        )
     cls = LaunchClass("m1.small", size, "x86_64", launch.zone, launch.service_class, seen)
     return Case(launch, cls, view, pick(events()))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from euca_rpc.clock import HOUR, Micros, iso
-from euca_rpc.cloud import leases, lifecycle
+from euca_rpc.cloud import leases, lifecycle, waiting
 from euca_rpc.cloud.view import View
 from euca_rpc.types import End, Instance, Intent, LaunchRequest, Seen, Size
 
@@ -100,6 +100,7 @@ class History:
         self.ledger: dict[str, list[tuple[Micros, Instance]]] = defaultdict(list)
         self.starts: Counter[tuple[str, int]] = Counter()
         self.lies: set[tuple[str, int]] = set()  # generations that a lying node claimed of its own machines
+        self.omitted: set[tuple[str, str]] = set()  # (node, instance) that a lying node left out of a report
         self.resets: Counter[str] = Counter()
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
         self.recorded: dict[
@@ -269,6 +270,8 @@ class History:
             raise self.broken(f"{new.id} was resurrected", new.id)
         if new.generation < old.generation or new.reboots < old.reboots:
             raise self.broken(f"{new.id} went back", new.id)
+        if old.node and not new.node:
+            raise self.broken(f"{new.id} was placed on {old.node} and waits again", new.id)
         if new.node != old.node and old.attempted:
             raise self.broken(f"{new.id} was moved from {old.node}, where it may have been started", new.id)
         if (
@@ -294,7 +297,10 @@ class History:
         """A fenced host that came back gets nothing before it has let go of what it had."""
         rows = [row for i in self.holds.get(new.node, ()) if (row := self.row(i)) is not None]
         left = [
-            r.id for r in rows if r.node == new.node and r.reason_code == FENCED and r.ended_at is not None
+            r.id
+            for r in rows
+            if r.node == new.node and r.reason_code == FENCED and r.ended_at is not None
+            if (r.node, r.id) not in self.omitted
         ]
         if left:
             raise self.broken(
@@ -337,6 +343,10 @@ class History:
         elif code == leases.ENDED:
             lease = before.leases.get(new.id)
             cause = lease is not None and lease.until <= self._now()
+        elif code in (waiting.IN_VAIN, waiting.NOT_ALL):
+            row = before.waiting_rows.get(new.reservation_id)
+            late = row is not None and row.until <= self._now()
+            cause = not old.node and (late or code == waiting.NOT_ALL)
         else:
             silent = _silent(self.view, new)
             late = old.deadline is not None and old.deadline <= self._now() and not silent
@@ -350,7 +360,7 @@ class History:
     def _addresses(self, view: View) -> None:
         alive = [i for i in view.instances.values() if i.ended_at is None]
         for name in ("public_address", "private_address", "mac"):
-            twice = [v for v, n in Counter(getattr(i, name) for i in alive).items() if n > 1]
+            twice = [v for v, n in Counter(getattr(i, name) for i in alive).items() if n > 1 and v]
             if twice:
                 holders = [i.id for i in alive if getattr(i, name) == twice[0]]
                 raise self.broken(f"the {name} {twice[0]} is held by {' and '.join(holders)}", *holders)

@@ -52,7 +52,7 @@ from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.loader import load
 from euca_rpc.policy.values import Granted, Held, Launch, LaunchClass, Placement
-from euca_rpc.testing import checks
+from euca_rpc.testing import checks, turnstile
 from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
@@ -77,6 +77,7 @@ class Shape:
     quota: int = 9  # instances per account: less than there is room for
     poll: int = reconcile.POLL
     lease: Micros = 0  # 0: machines run as long as they are wanted
+    queues: bool = False  # a policy lets launches wait now and then, and clients are ready to wait for room
 
 
 class NoTrust:
@@ -156,6 +157,7 @@ class World:
         self._began = (time.perf_counter(), self.clock.at)  # only to tell the speed
         self.zones = [f"z{n}" for n in range(self.shape.zones)]
         self.clients = Clients(seed, self.history, self.clock.now, IMAGE, self.zones)
+        self.clients.patient = 0.6 if self.shape.queues else 0.0
         self.cloud: CloudController
         self.admin: Caller
         if resumed_at is not None:
@@ -240,6 +242,8 @@ class World:
         store = Store(self.root / "euca.db")
         journal = Journal(store, open_view(store, self.clock.now()), self.clock, crash=process.point)
         plugins = {**_policies(), **load(["lease"])} if self.shape.lease else _policies()
+        if self.shape.queues:
+            plugins = {**plugins, "turnstile": turnstile}
         engine = Engine(plugins, cloud_policy=self.shape.policy, clock=self.clock, isolation=Inline())
         self.cloud = CloudController(
             store,
@@ -378,6 +382,7 @@ class World:
         checks.nodes_never_go_back(self.history, self.homes)
         checks.leases_end(self.history, view, now)
         checks.nobody_is_pestered(self.history, self.network.sent)
+        checks.waiting_holds_nothing(self.history, view)
         checks.everything_waits_for_something(self.history, view, now, 60 * SECOND)
 
     def close(self) -> None:

@@ -31,8 +31,23 @@ def world() -> dict[str, Any]:
     return namespace
 
 
+OF_POLICIES = sorted({path.stem for path in PAGES.glob("*.md")} - {*HOOKS, "index", "built-in"})
+
+
 def test_there_is_a_page_for_every_hook_and_one_for_the_built_ins() -> None:
-    assert sorted(path.stem for path in PAGES.glob("*.md")) == sorted([*HOOKS, "index", "built-in"])
+    assert {*HOOKS, "index", "built-in"} <= {path.stem for path in PAGES.glob("*.md")}
+    told = (PAGES / "built-in.md").read_text()
+    assert [page for page in OF_POLICIES if f"({page}.md)" not in told] == []
+
+
+@pytest.mark.parametrize("page", OF_POLICIES)
+def test_the_example_of_a_policys_own_page_runs(page: str) -> None:
+    codes = examples(f"{page}.md")
+    assert codes
+    namespace = world()
+    for code in codes:
+        assert "assert" in code
+        exec(compile(code, f"{page}.md", "exec"), namespace)
 
 
 def test_every_built_in_is_described() -> None:

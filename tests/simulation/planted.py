@@ -9,7 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from euca_rpc.cloud import captures, images, instances, launch, lifecycle, nodes, reconcile, reports, view
+from euca_rpc.cloud import (
+    captures,
+    images,
+    instances,
+    launch,
+    lifecycle,
+    nodes,
+    reconcile,
+    reports,
+    view,
+    waiting,
+)
 from euca_rpc.cloud.changes import Insert, Outcome, Put
 from euca_rpc.cloud.controller import CloudController
 from euca_rpc.cloud.store import Store
@@ -18,7 +29,7 @@ from euca_rpc.node import marks, observed, simulated, state, work
 from euca_rpc.node.capture import Captures
 from euca_rpc.node.record import Records
 from euca_rpc.node.service import NodeService
-from euca_rpc.types import Intent, Seen, Size, Token
+from euca_rpc.types import Intent, Seen, Size, Token, WaitingLaunch
 
 Patch = Callable[[Any, str, Any], None]
 BUGS: dict[str, Callable[[Patch], None]] = {}
@@ -556,6 +567,55 @@ def what_is_over_is_not_told_to_the_node(patch):
 
     patch(captures, "take", take)
 
+
+# ------------------------------------------------------------------------------------------- launches that wait
+@bug
+def who_waits_counts_against_no_quota(patch):
+    """Nothing is claimed, so nothing is counted."""
+    patch(lifecycle, "counted", lifecycle.claim)
+
+
+@bug
+def a_restart_forgets_who_waits(patch):
+    """The row is written and never read."""
+    real = Store.rows
+    patch(
+        Store,
+        "rows",
+        lambda self, since: (row for row in real(self, since) if not isinstance(row, WaitingLaunch)),
+    )
+
+
+@bug
+def nobody_is_given_up(patch):
+    """Whoever waits does so for ever."""
+    real = waiting.decide
+
+    def patient(v, now):
+        actions, due = real(v, now)
+        return [a for a in actions if not isinstance(a, waiting.GiveUp)], due
+
+    patch(waiting, "decide", patient)
+
+
+@bug
+def who_waited_takes_room_that_others_took(patch):
+    """The transaction believes what was so when the policies were asked."""
+    real = waiting.place
+
+    def credulous(v, now, **asked):
+        free = {id: replace(t, claimed=Size(), usable=True) for id, t in v.targets.items()}
+        return real(replace(v, targets=v.targets.update(free)), now, **asked)
+
+    patch(waiting, "place", credulous)
+
+
+QUEUES = {  # these show themselves only where launches wait
+    "who_waits_counts_against_no_quota",
+    "a_restart_forgets_who_waits",
+    "nobody_is_given_up",
+    "who_waited_takes_room_that_others_took",
+}
 
 CAPTURES = {  # these show themselves only where images are made
     "another_images_receipt_is_believed",

@@ -27,7 +27,12 @@ def test_a_planted_bug_is_caught(memory, monkeypatch, name):
     for seed in rest if known is None else [known, *rest]:
         campaign = None
         try:
-            campaign = Campaign(memory / str(seed), seed, captures=name in planted.CAPTURES)
+            campaign = Campaign(
+                memory / str(seed),
+                seed,
+                captures=name in planted.CAPTURES,
+                queues=name in planted.QUEUES,
+            )
             campaign.run()
         except Broken as broken:
             print(f"{name}: caught by seed {seed}: {str(broken).splitlines()[0]}")

@@ -12,13 +12,14 @@ from collections import Counter
 import pytest
 
 from euca_rpc.clock import MINUTE
-from euca_rpc.cloud import leases
+from euca_rpc.cloud import leases, waiting
 from euca_rpc.testing.campaign import Campaign
 from euca_rpc.testing.history import Broken
 
 SEEDS = range(20)
 CAPTURED = (101, 102, 104, 105)
 LEASED = (201, 202, 203, 204)
+QUEUED = (301, 302, 303, 304, 305, 306)
 MORE = range(1000, 1400)
 
 
@@ -47,6 +48,20 @@ def test_images_made_meanwhile_are_whole_or_failed_with_a_reason(memory):
     assert outcomes["available"] > 20
     assert outcomes["failed"] > 3
     assert outcomes["deregistered"] > 3
+
+
+def test_launches_that_wait_are_placed_once_or_given_up_whatever_happens(memory):
+    waited, placed, given_up = 0, 0, 0
+    for seed in QUEUED:
+        history = live(memory, seed, queues=True, minutes=10).world.history
+        for rows in history.ledger.values():
+            if not rows[0][1].node:
+                waited += 1
+                placed += bool(rows[-1][1].node)
+                given_up += rows[-1][1].reason_code == waiting.IN_VAIN
+    print(f"{waited} machines waited, {placed} of them were placed, {given_up} were given up")
+    assert placed > 20
+    assert given_up > 3
 
 
 def test_leases_end_on_time_whatever_happens(memory):

@@ -14,6 +14,7 @@ import pytest
 
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import policy
+from euca_rpc.policy.actions import Drain, Evict, Warn
 from euca_rpc.policy.isolation import BUDGET
 from euca_rpc.policy.values import Launch, No, PolicyView, Target, Wait
 from euca_rpc.testing import policies
@@ -77,6 +78,9 @@ BREAKS = {
     "nonsense": (TOTAL, plugin("feasible", lambda target: False), "feasible returned False, not None or No"),
     "entries": (TOTAL, plugin("account", lambda event: [event.at]), "account returned"),
     "facts": (TOTAL, plugin("account", lambda event: json.loads(event.facts)["node"]), "account raised KeyError"),
+    "no action": (TOTAL, plugin("tend", lambda view: ["sleep"]), "there is no action str; there are Warn"),
+    "no such node": (TOTAL, plugin("tend", lambda view: [Drain("x/y", "Why not.")]), "there is no node 'x/y'"),
+    "no notice": (TOTAL, plugin("tend", lambda view: [Evict(i, "Out.", -1) for i in view.instances]), "its notice is -1"),
     "hangs": (TOTAL, plugin("score", hangs), "score did not return within 1 s"),
     "changes a node": (TOTAL, plugin("score", changes_node), "score raised FrozenInstanceError"),
     "counts": (PURE, plugin("score", counts), r"score said 0\.\d+, and then 0\.\d+, of"),
@@ -84,6 +88,7 @@ BREAKS = {
     "changes hints": (FROZEN, plugin("admit", changes_hints), "admit changed what it was given"),
     "no sentence": (EXPLAINS, plugin("feasible", lambda target: No("full")), "'full' is no sentence"),
     "no reason": (EXPLAINS, plugin("feasible", lambda target: No("")), "'' is no sentence"),
+    "no word": (EXPLAINS, plugin("tend", lambda view: [Warn(i, "heat") for i in view.instances]), "'heat' of Warn is no"),
     "no kind": (EXPLAINS, plugin("feasible", lambda target: No("It is full.", "")), "has no kind"),
     "waits for the past": (
         EXPLAINS,
