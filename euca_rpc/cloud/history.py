@@ -74,15 +74,12 @@ class History:
         names = view.users if kind == "user" else view.accounts
         own = "" if caller.is_admin else caller.account_id
         found = pages.usage_by(self._store, kind, since, until, own)
-        totals = sorted(
-            (UsageTotal(id, names[id].name if id in names else id, *sums) for id, sums in found.items()),
-            key=lambda t: (t.name, t.id),
-        )
+        order = sorted((names[id].name if id in names else id, id) for id in found)
         if after:
-            id, _, name = after.partition("/")
-            totals = [t for t in totals if (t.name, t.id) > (name, id)]
-        page = totals[: pages.size_of(limit)]
-        return Page(tuple(page), pages.cursor(page[-1].id, page[-1].name) if len(totals) > limit else "")
+            last, _, name = after.partition("/")
+            order = [place for place in order if place > (name, last)]
+        page = [UsageTotal(id, name, *found[id]) for name, id in order[: pages.size_of(limit)]]
+        return Page(tuple(page), pages.cursor(page[-1].id, page[-1].name) if len(order) > limit else "")
 
     def ledger(self, caller: Caller, since: Micros, until: Micros) -> list[LedgerLine]:
         _check(since, until)

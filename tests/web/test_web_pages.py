@@ -6,6 +6,7 @@ import html
 import io
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from web_scene import PASSWORD, Browser
 
+from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.errors import EucaError
 from euca_web import euca_interface
 from euca_web.pages.staff_records import cell
@@ -391,3 +393,30 @@ def test_a_portal_without_its_certificate_says_what_to_do(scene: Any, tmp_path: 
     ):
         with pytest.raises(EucaError, match=said):
             euca_interface(scene.core, wrong)
+
+
+def test_an_administrator_sees_whose_each_machine_is(make_scene: Any) -> None:
+    scene = make_scene()
+    id = scene.launch("ann")
+    admin, ann = scene.browser("admin"), scene.browser("ann")
+    for path in ("/", "/instances", f"/instances/{id}"):
+        assert '<a href="/admin/users/ann">ann</a>' in admin.get(path).text, path
+        assert "/admin/users/" not in ann.get(path).text
+    assert "Owner" not in ann.get("/instances").shown
+    scene.core.people.delete(scene.caller("admin"), "ann", "keep")
+    assert '<a href="/admin/users/ann">ann</a>' in admin.get("/instances").text, "a deleted one's as well"
+    assert scene.core.people.owners(scene.caller("bob"), [scene.world.view.user_names["admin"]]) == {}
+
+
+def test_a_machine_that_waits_on_no_node_is_shown_like_any_other(make_scene: Any) -> None:
+    scene = make_scene()
+    id = scene.launch("ann")
+    row = replace(scene.world.view.instances[id], node="", reason_code="x", reason="held until there is room")
+    scene.journal.do(lambda view, now: Outcome((Put(row),)))
+    for who in ("ann", "admin"):
+        browser = scene.browser(who)
+        for path in ("/", "/instances", f"/instances/{id}", "/capacity", "/usage"):
+            assert browser.get(path).status == 200, path
+        assert "held until there is room" in browser.get(f"/instances/{id}").shown
+    for path in ("/admin/nodes", "/admin/policies", "/admin/usage"):
+        assert scene.browser("admin").get(path).status == 200

@@ -39,12 +39,13 @@ def usage_csv(asked: Asked) -> Download:
     text = io.StringIO()
     sheet = csv.writer(text)
     sheet.writerow(["account", "account_name", "user", "user_name", "since", "until", *HOURS])
+    time = (iso(since), iso(until))
     for line in asked.core.history.ledger(asked.caller, since, until):
         gigabytes = line.memory_mb_seconds / 1024
         used = (line.instance_seconds, line.core_seconds, gigabytes, line.disk_gb_seconds)
         names = (line.account_id, line.account, line.user_id, line.user)
         hours = [f"{seconds / 3600:.3f}" for seconds in used]
-        sheet.writerow([*map(cell, names), iso(since), iso(until), *hours])
+        sheet.writerow([*map(cell, names), *time, *hours])
     return Download("usage.csv", "text/csv; charset=utf-8", text.getvalue().encode())
 
 
