@@ -191,7 +191,7 @@ class SimulatedHypervisor:
     def sleep(self) -> None:
         """The host sleeps: nothing answers until it was woken."""
         with self._turn():
-            if not self._asleep:
+            if not self._sleeps():
                 self._append(Line("sleep", self._clock.now()))
 
     def wake(self, after: Micros = 0) -> None:
@@ -260,12 +260,13 @@ class SimulatedHypervisor:
             values: dict[str, Any] = json.loads(path.read_text()) if stamp else {}
             tuples: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
             self._faults, self._faults_mark = Faults(**tuples), stamp
-        if self._asleep:
-            if self._wakes is None or self._clock.now() < self._wakes:
-                raise EucaError("unreachable", "The simulated host sleeps.")
-            self._asleep = False
+        if self._sleeps():
+            raise EucaError("unreachable", "The simulated host sleeps.")
         if self._faults.unreachable:
             raise EucaError("unreachable", "The simulated hypervisor was configured not to answer.")
+
+    def _sleeps(self) -> bool:
+        return self._asleep and (self._wakes is None or self._clock.now() < self._wakes)
 
     def _take_time(self) -> None:
         if self._faults.slow_seconds:

@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
+from euca_rpc.clock import SECOND, ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.host.libvirtd import LibvirtHost
 from euca_rpc.images.test_image import TestImage
 from euca_rpc.node import root_disk
 from euca_rpc.node.hypervisor import Disk, DomainPlan, Hypervisor, Mark, NetworkPlan
 from euca_rpc.node.machine import CMDLINE, Superseded
-from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
+from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
 from euca_rpc.types import End, Size
 
 REAL = [
@@ -410,3 +411,23 @@ def test_a_node_brings_up_a_guest_that_answers_ssh(make_site: Any) -> None:
         node.absent([{"instance_id": a, "generation": 2}])
         until(lambda: site.seen(spec) == "absent", 15)
         assert list((site.home / "instances").iterdir()) == []
+
+
+def test_a_simulated_host_sleeps_and_is_woken_from_another_process_as_often_as_one_likes(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    here, there = (SimulatedHypervisor(tmp_path, clock=clock) for _ in range(2))
+    for _ in range(3):
+        here.facts()
+        there.sleep()
+        there.sleep()
+        with pytest.raises(EucaError, match="The simulated host sleeps"):
+            here.domains()
+        there.wake(5 * SECOND)
+        with pytest.raises(EucaError, match="The simulated host sleeps"):
+            here.facts()
+        clock.advance(5 * SECOND)
+        here.facts()
+        SimulatedHypervisor(tmp_path, clock=clock).facts()
+    assert [line.what for line in read_history(tmp_path)] == ["power", *["sleep", "wake"] * 3]
