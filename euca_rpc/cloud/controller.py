@@ -142,10 +142,10 @@ class CloudController:
 
     def _published(self, view: View, changes: Sequence[Change]) -> None:
         """A step that comes of itself within `GATHER` will see it: many launches wake nobody twenty times each."""
-        if self._in_time(view, changes):
-            return
         due = self._due
         now = self.clock.now()
+        if self._in_time(view, changes) or (changes and all(_foreseen(c.row, now) for c in changes)):
+            return
         news = view.unsettled or view.captures or view.lease_hours is not self._lease_hours
         news = news or self._opens(view)
         if (news and (due is None or due > now + launch.GATHER)) or (
@@ -198,12 +198,15 @@ class CloudController:
             copies = [a for a in copies if not isinstance(a, captures.Late)]
             ends = []
             turns = [a for a in turns if not isinstance(a, waiting.GiveUp)]
+        tells = [action for action in actions if isinstance(action, reconcile.Tell)]
+        told_due: Micros | None = None
         for action in (*actions, *copies, *ends, *turns):
             match action:
                 case reconcile.Ask():
                     self._ask(action.zone)
                 case reconcile.Tell():
-                    self._tell(action)
+                    if action is tells[0]:
+                        told_due = self._tell(tells)
                 case reconcile.Overdue():
                     self.journal.do(partial(reconcile.mark_overdue, action=action))
                 case reconcile.Move():
@@ -231,7 +234,7 @@ class CloudController:
             self._tender.step(now)
         power_due = self._turn_nodes(now)
         tend_due = None if self.clock_trouble else self._tender.due(self.journal.view, now)
-        all_due = (due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
+        all_due = (due, told_due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
         return min((at for at in all_due if at is not None), default=None)
 
     def _turn_nodes(self, now: Micros) -> Micros | None:
@@ -368,10 +371,20 @@ class CloudController:
         )
 
     # -------------------------------------------------------------------------------------------- telling nodes
-    def _tell(self, action: reconcile.Tell) -> None:
-        rows: tuple[Instance, ...] = self.journal.do(lambda v, n: reconcile.mark_told(v, action, n))
-        if not rows:
-            return
+    def _tell(self, actions: Sequence[reconcile.Tell]) -> Micros | None:
+        """All of them in one commit, then each node by itself.  The answer: when the first may be told again."""
+
+        def verb(view: View, now: Micros) -> Outcome:
+            marked = [reconcile.mark_told(view, action, now) for action in actions]
+            return Outcome(tuple(c for one in marked for c in one.changes), result=[m.result for m in marked])
+
+        told: list[tuple[Instance, ...]] = self.journal.do(verb)
+        for action, rows in zip(actions, told, strict=True):
+            if rows:
+                self._tell_node(action, rows)
+        return min((row.next_try for rows in told for row in rows), default=None)
+
+    def _tell_node(self, action: reconcile.Tell, rows: Sequence[Instance]) -> None:
         zone = action.node.partition("/")[0]
         args: dict[str, Any] = {"node": action.node}
         if action.method == "ensure":
@@ -450,6 +463,13 @@ class CloudController:
         zone = node.partition("/")[0]
         args = {"node": node, "items": [machine]}
         self._carrier.call(object_name(CLUSTER, zone), "absent", args, lambda answer: None)
+
+
+def _foreseen(row: object, now: Micros) -> bool:
+    """What a step itself writes before it calls: nothing is to be done for it before the moment that the step said."""
+    if type(row) is Instance:
+        return row.attempts > 0 and row.next_try > now
+    return type(row) is Poll and row.asking
 
 
 def open_view(store: Store, now: Micros) -> View:
