@@ -388,7 +388,7 @@ def test_a_portal_without_its_certificate_says_what_to_do(scene: Any, tmp_path: 
         euca_interface(scene.core, gone).start()
     for wrong, said in (
         ({}, "https only"),
-        ({**gone, "threads": 0}, "too small"),
+        ({**gone, "threads": 0}, "at least 1"),
         ({**gone, "thread": 1}, "'threads'"),
     ):
         with pytest.raises(EucaError, match=said):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from euca_rpc.errors import EucaError
+from euca_rpc.section import read_section, wrong
+
+WHOSE = "The portal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +33,11 @@ class PortalSettings:
 
 
 def read(settings: Mapping[str, Any]) -> PortalSettings:
-    known: dict[str, type] = {field.name: type(field.default) for field in fields(PortalSettings)}
-    given = dict(settings)
-    if isinstance(given.get("names"), list):
-        given["names"] = tuple(given["names"])
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-            raise _wrong(f"has no setting {name!r}; {hint}")
-        wanted = (int, float) if known[name] is float else known[name]
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise _wrong(f"has the setting {name!r} as {value!r}; it must be a {known[name].__name__}.")
-        if isinstance(value, int | float) and value < (0 if name in ("port", "hsts_seconds") else 1):
-            raise _wrong(f"has the setting {name!r} as {value!r}; that is too small.")
-    found = PortalSettings(**given)
+    found = read_section(PortalSettings, settings, WHOSE, {"port": 0, "hsts_seconds": 0})
     if not found.certificate or not found.key:
-        raise _wrong("needs 'certificate' and 'key', paths of PEM files: it takes passwords, so https only.")
-    if not all(isinstance(name, str) for name in found.names):
-        raise _wrong("has 'names' that are no texts.")
+        raise wrong(
+            WHOSE, "needs 'certificate' and 'key', paths of PEM files: it takes passwords, so https only."
+        )
     if found.url and not found.url.startswith("https://"):
-        raise _wrong(f"has 'url' as {found.url!r}; it begins with https://.")
+        raise wrong(WHOSE, f"has 'url' as {found.url!r}; it begins with https://.")
     return found
-
-
-def _wrong(why: str) -> EucaError:
-    return EucaError("config_invalid", f"The portal {why}")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from euca_rpc.errors import EucaError
+from euca_rpc.section import read_section, wrong
+
+WHOSE = "The EC2 interface"
+_LEAST = {
+    "port": 0,
+    "https_port": -1,
+    "rate": 0,
+    "request_seconds": 0,
+    "answer_seconds": 0,
+    "idle_seconds": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +39,7 @@ class Ec2Settings:
 
 
 def read(settings: Mapping[str, Any]) -> Ec2Settings:
-    known = {field.name: type(field.default) for field in fields(Ec2Settings)}
-    for name, value in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-            raise EucaError("config_invalid", f"The EC2 interface has no setting {name!r}; {hint}")
-        wanted = known[name]
-        fits = isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
-        if not fits or (wanted is not bool and isinstance(value, bool)):
-            raise EucaError(
-                "config_invalid", f"The EC2 setting {name!r} is {value!r}; it must be a {wanted.__name__}."
-            )
-    found = Ec2Settings(**settings)
-    if found.threads < 1:
-        raise EucaError("config_invalid", "The EC2 setting 'threads' must be at least 1.")
-    if found.rate < 0 or found.burst < 1:
-        raise EucaError("config_invalid", "The EC2 settings need 'rate' ≥ 0 and 'burst' ≥ 1.")
+    found = read_section(Ec2Settings, settings, WHOSE, _LEAST)
     if found.https_port >= 0 and not (found.certificate and found.key):
-        raise EucaError(
-            "config_invalid",
-            "The EC2 setting 'https_port' needs 'certificate' and 'key', paths of PEM files.",
-        )
+        raise wrong(WHOSE, "needs 'certificate' and 'key', paths of PEM files, for its 'https_port'.")
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from euca_rpc.errors import EucaError
+from euca_rpc.section import read_section, wrong
+
+WHOSE = "The REST interface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +29,7 @@ class RestSettings:
 
 
 def read(settings: Mapping[str, Any]) -> RestSettings:
-    known: dict[str, type] = {field.name: type(field.default) for field in fields(RestSettings)}
-    for name, value in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-            raise _wrong(f"has no setting {name!r}; {hint}")
-        wanted = (int, float) if known[name] is float else known[name]
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise _wrong(f"has the setting {name!r} as {value!r}; it must be a {known[name].__name__}.")
-        if isinstance(value, int | float) and value < (0 if name in ("port", "rate") else 1):
-            raise _wrong(f"has the setting {name!r} as {value!r}; that is too small.")
-    found = RestSettings(**settings)
+    found = read_section(RestSettings, settings, WHOSE, {"port": 0, "rate": 0})
     if bool(found.certificate) != bool(found.key):
-        raise _wrong("needs both 'certificate' and 'key' for https, paths of PEM files, or neither.")
+        raise wrong(WHOSE, "needs both 'certificate' and 'key' for https, paths of PEM files, or neither.")
     return found
-
-
-def _wrong(why: str) -> EucaError:
-    return EucaError("config_invalid", f"The REST interface {why}")

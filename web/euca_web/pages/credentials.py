@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import shlex
 import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
@@ -110,47 +112,62 @@ def make_key(asked: Asked) -> Answer:
 
 
 # ---------------------------------------------------------------------------------------- changes to what is there
-def ask_certificate(asked: Asked) -> Page:
-    found, name = _one(asked, asked.core.credentials.certificates(asked.caller)), asked.path["change"]
-    title = f"{name.capitalize()} {found.user_name}'s certificate {found.id[:8]}"
-    action = f"/credentials/certificates/{found.id}/{name}"
-    return confirm(title, known(CERTIFICATE_CHANGES, name), action, _back(asked, found))
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the two kinds of credentials, and what can be done to it."""
+
+    path: str
+    word: str
+    changes: Mapping[str, Change]
+    list_: Callable[[Asked], list[CredentialStatus]]
+    enable: Callable[[Asked, str, bool], object]
+    end: Callable[[Asked, str], object]
+    shown: int | None = None  # so much of an id; None: all
+
+    def name_of(self, found: CredentialStatus) -> str:
+        return f"{self.word} {found.id[: self.shown]}"
+
+    def ask(self, asked: Asked) -> Page:
+        found, change = self._one(asked), asked.path["change"]
+        title = f"{change.capitalize()} {found.user_name}'s {self.name_of(found)}"
+        action = f"/credentials/{self.path}/{found.id}/{change}"
+        return confirm(title, known(self.changes, change), action, _back(asked, found))
+
+    def change(self, asked: Asked) -> Answer:
+        change = asked.path["change"]
+        known(self.changes, change)
+        found = self._one(asked)
+        if change in ("enable", "disable"):
+            self.enable(asked, found.id, change == "enable")
+        else:
+            self.end(asked, found.id)
+        name = self.name_of(found)
+        return Redirect(_back(asked, found), f"{name[0].upper()}{name[1:]}: {change}d.")
+
+    def _one(self, asked: Asked) -> CredentialStatus:
+        for row in self.list_(asked):
+            if row.id == asked.path["id"]:
+                return row
+        raise EucaError("credential_not_found", "There is no such credential, or it is somebody else's.")
 
 
-def ask_key(asked: Asked) -> Page:
-    found, name = _one(asked, asked.core.credentials.keys(asked.caller)), asked.path["change"]
-    title = f"{name.capitalize()} {found.user_name}'s access key {found.id}"
-    action = f"/credentials/keys/{found.id}/{name}"
-    return confirm(title, known(KEY_CHANGES, name), action, _back(asked, found))
-
-
-def change_certificate(asked: Asked) -> Answer:
-    nouns, id, name = asked.core.credentials, asked.path["id"], asked.path["change"]
-    known(CERTIFICATE_CHANGES, name)
-    found = _one(asked, nouns.certificates(asked.caller))
-    if name == "revoke":
-        nouns.revoke_certificate(asked.caller, id)
-    else:
-        nouns.enable_certificate(asked.caller, id, name == "enable")
-    return Redirect(_back(asked, found), f"Certificate {id[:8]}: {name}d.")
-
-
-def change_key(asked: Asked) -> Answer:
-    nouns, id, name = asked.core.credentials, asked.path["id"], asked.path["change"]
-    known(KEY_CHANGES, name)
-    found = _one(asked, nouns.keys(asked.caller))
-    if name == "delete":
-        nouns.delete_key(asked.caller, id)
-    else:
-        nouns.enable_key(asked.caller, id, name == "enable")
-    return Redirect(_back(asked, found), f"Access key {id}: {name}d.")
-
-
-def _one(asked: Asked, rows: list[CredentialStatus]) -> CredentialStatus:
-    for row in rows:
-        if row.id == asked.path["id"]:
-            return row
-    raise EucaError("credential_not_found", "There is no such credential, or it is somebody else's.")
+CERTIFICATE = Kind(
+    "certificates",
+    "certificate",
+    CERTIFICATE_CHANGES,
+    lambda asked: asked.core.credentials.certificates(asked.caller),
+    lambda asked, id, on: asked.core.credentials.enable_certificate(asked.caller, id, on),
+    lambda asked, id: asked.core.credentials.revoke_certificate(asked.caller, id),
+    8,
+)
+KEY = Kind(
+    "keys",
+    "access key",
+    KEY_CHANGES,
+    lambda asked: asked.core.credentials.keys(asked.caller),
+    lambda asked, id, on: asked.core.credentials.enable_key(asked.caller, id, on),
+    lambda asked, id: asked.core.credentials.delete_key(asked.caller, id),
+)
 
 
 def _back(asked: Asked, found: CredentialStatus) -> str:
