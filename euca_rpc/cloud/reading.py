@@ -1,7 +1,7 @@
 """Nodes' reports, read from the wire.
 
-A report is complete: a node with 500 machines tells of all 500 whenever one of them changed.  What it says in the same
-words as last time is not read again, so the cost follows the changes.  This happens before the journal is asked, on
+A report is complete: a node with 500 machines tells of all 500, and of itself, whenever one of them changed.  What it says
+in the same words as last time is not read again, so the cost follows the changes.  This happens before the journal is asked, on
 the thread that brought the answer: the writer only compares.
 
 A node may be in anybody's hands.  A report that cannot be read, or says what no node can mean, is that node's trouble and
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from euca_rpc.changed import changed
 from euca_rpc.errors import EucaError
 from euca_rpc.images.tickets import LONGEST
 from euca_rpc.machines import CaptureReport, MachineReport, NodeReport
@@ -34,6 +34,9 @@ class Reader:
 
     def __init__(self) -> None:
         self._last: dict[str, Words] = {}
+        self._itself: dict[
+            str, tuple[Any, NodeReport]
+        ] = {}  # node → what it said of itself, and what that means
 
     def read(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """A zone's answer with a `NodeReport`, or None, in the place of each packed report."""
@@ -76,6 +79,15 @@ class Reader:
             now[machine.instance_id] = (one, machine)
             machines.append(machine)
         self._last[node] = now
+        return changed(self._head(node, wire), version=wire["version"], machines=tuple(machines))
+
+    def _head(self, node: str, wire: Mapping[str, Any]) -> NodeReport:
+        """What a report says of the node itself: whichever version it is of."""
+        words = {name: value for name, value in wire.items() if name not in ("machines", "version")}
+        version = wire.get("version")
+        known = self._itself.get(node)
+        if known is not None and known[0] == words and type(version) is int and 0 <= version <= _LARGEST:
+            return known[1]
         report = unpack(NodeReport, {**wire, "machines": []})
         _check("version", report.version, 0, _LARGEST)
         for name, value in zip(("cores", "memory_mb", "disk_gb"), report.offer.parts(), strict=True):
@@ -84,7 +96,8 @@ class Reader:
             _check(f"the length of {name}", len(getattr(report, name)), 0, 200)
         for capture in report.captures:
             _check_capture(capture)
-        return replace(report, machines=tuple(machines))
+        self._itself[node] = (words, report)
+        return report
 
 
 def _check_machine(m: MachineReport) -> None:

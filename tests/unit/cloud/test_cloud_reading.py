@@ -25,10 +25,24 @@ def test_what_is_said_again_is_not_read_again(monkeypatch):
     monkeypatch.setattr(reading, "unpack", lambda cls, wire: (read.append(cls), original(cls, wire))[1])
     changed = machine("i-00000002", Seen.STOPPED)
     second = reader.read(answer(machine("i-00000001"), changed, version=2))["nodes"]["open/h1"]["report"]
-    assert read.count(MachineReport) == 1
+    assert read == [MachineReport], "nor what the node says of itself"
     assert second.machines[0] is first.machines[0]
     assert second.machines[1] == changed
     assert second.version == 2
+
+
+def test_what_a_node_says_of_itself_is_read_anew_when_it_changes():
+    reader = reading.Reader()
+    before = reader.read(answer())["nodes"]["open/h1"]["report"]
+    other = answer(version=2)
+    other["nodes"]["open/h1"]["report"]["offer"]["cores"] = 2
+    assert before.offer.cores == 4
+    assert reader.read(other)["nodes"]["open/h1"]["report"].offer.cores == 2
+    for nonsense in ("3", -1, True, None):
+        other["nodes"]["open/h1"]["report"]["version"] = nonsense
+        told = reader.read(other)["nodes"]["open/h1"]
+        assert told["report"] is None, f"{nonsense!r} is no version, though the rest is known"
+        assert "version" in told["trouble"]
 
 
 def test_a_machine_that_is_no_longer_mentioned_is_not_remembered():
