@@ -1,6 +1,6 @@
 """`make bench`: every figure that the README quotes, from one command.
 
-    prepare moto ─► against moto ─► among a crowd ─► launch overhead ─► placement ─► table, beside what was kept before
+    prepare moto ─► against moto ─► among a crowd ─► beside the portal ─► launch overhead ─► placement ─► table, beside what was kept before
 
 What is measured is the whole product as shipped: signatures verified, policies asked, every launch durable and its
 event written before the answer, daemons talking mutual TLS.  A whole run is written to results/latest.json and .md;
@@ -23,6 +23,7 @@ from typing import Any
 from . import kept, machine, report
 from .against_moto import PARTS as MOTO_PARTS
 from .against_moto import against_moto
+from .beside_portal import beside_portal
 from .crowded import crowded
 from .overhead import launch_overhead
 from .placement import placement
@@ -31,7 +32,7 @@ from .rounds import scratch
 from .servers import ROOT, interrupt_ends
 
 RESULTS = HERE / "results"
-PARTS = (*MOTO_PARTS, "crowd", "overhead", "placement")
+PARTS = (*MOTO_PARTS, "crowd", "portal", "overhead", "placement")
 ROUNDS = 7
 
 
@@ -49,6 +50,8 @@ def main() -> None:
             found |= against_moto(home, parts, options.rounds)
         if "crowd" in parts:
             found["crowd"] = crowded(home, options.machines, min(options.rounds, 5))
+        if "portal" in parts:
+            found["portal"] = beside_portal(home, options.rounds)
         if "overhead" in parts:
             found["overhead"] = launch_overhead(home, options.rounds)
     if "placement" in parts:

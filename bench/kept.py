@@ -58,3 +58,5 @@ def ratios(found: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], float]]:
         yield ("soap", row["name"]), row["ratio"]["median"]
     for row in found.get("crowd", {}).get("rows", ()):
         yield ("crowd", row["name"]), row["ratio"]["median"]
+    for row in found.get("portal", {}).get("rows", ()):
+        yield ("portal", row["name"]), row["ratio"]["median"]

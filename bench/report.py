@@ -36,6 +36,8 @@ def markdown(found: dict[str, Any], before: Before | None = None) -> str:
         parts.append(soap(found["soap"], before))
     if found.get("crowd"):
         parts += crowd(found["crowd"], before)
+    if found.get("portal"):
+        parts.append(portal(found["portal"], before))
     if found.get("workloads"):
         parts += [memory(found["memory"]), running(found["workloads"]), ceiling(found["ceiling"])]
     if found.get("overhead"):
@@ -119,6 +121,26 @@ def crowd(found: dict[str, Any], before: Before | None) -> list[list[str]]:
     facts.append(f"| its database | | {found['database_mb']:.0f} MB |")
     facts.append(f"| a page of 1,000 of an administrator's DescribeInstances | | {found['page_ms']:.0f} ms |")
     return [lines, facts]
+
+
+def portal(found: dict[str, Any], before: Before | None) -> list[str]:
+    used = found["browsers"]
+    lines = [
+        f"| EC2 while the portal answers {used['pace']:g} pages a second | alone p50 / p99 ms | beside it p50 / p99 ms | ratio: median (min … max) | before | aim |",
+        "|---|---|---|---|--:|---|",
+    ]
+    for row in found["rows"]:
+        alone, beside = (
+            f"{row[key]['p50_ms']:.2f} / {row[key]['p99_ms']:.2f}" for key in ("alone", "beside")
+        )
+        lines.append(
+            f"| {row['name']} | {alone} | {beside} | {times(row['ratio'], 2)} | {earlier(before, 'portal', row['name'])} | flat |"
+        )
+    return [
+        *lines,
+        "",
+        f"{used['pages']:,} pages were answered meanwhile, half of them within {used['p50_ms']:.0f} ms.",
+    ]
 
 
 def per_instance(rows: Iterable[dict[str, Any]]) -> list[str]:
