@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,7 +26,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     cls=Command,
     examples="euca simulate trace.txt.xz --nodes 13 --cores 24 --policy round_robin --policy least_full\n"
     "euca simulate jobs.swf --site site.toml --policy greedy --refused wait --html report.html\n"
-    "euca simulate trace.csv --nodes 8 --cores 16 --policy greedy --policy round_robin --seeds 10 --json out.json",
+    "euca simulate trace.csv --nodes 8 --cores 16 --policy greedy --policy round_robin --seeds 10 --json out.json\n"
+    "euca simulate trace.csv --nodes 8 --cores 16 --policy pack --with lease --set lease.hours=2",
 )
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--nodes", type=click.IntRange(1), help="So many like nodes in one zone …")
@@ -38,6 +40,19 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     default=["greedy"],
     show_default=True,
     help="Any number of them; `recorded` is what the trace itself says.",
+)
+@click.option(
+    "--with",
+    "beside",
+    multiple=True,
+    help="A policy that is loaded beside each of them, for what it admits, leases or tends; any number.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="POLICY.NAME=VALUE",
+    help="A parameter of a policy, as `euca policy parameter` sets it; any number.",
 )
 @click.option("--seeds", type=click.IntRange(0), default=0, help="Also run on so many resampled workloads.")
 @click.option(
@@ -63,6 +78,8 @@ def simulate(
     cores: int | None,
     site: Path | None,
     policies: tuple[str, ...],
+    beside: tuple[str, ...],
+    settings: tuple[str, ...],
     seeds: int,
     refused: str,
     retry_seconds: float,
@@ -78,7 +95,14 @@ def simulate(
     place = _site(nodes, cores, site)
     workload = readers.read(trace)
     names = tuple(dict.fromkeys(policies))
-    plan = run.Plan(place, names[0], refused, int(retry_seconds * SECOND))
+    plan = run.Plan(
+        place,
+        names[0],
+        refused,
+        int(retry_seconds * SECOND),
+        parameters=dict(map(_parameter, settings)),
+        beside=tuple(dict.fromkeys(beside)),
+    )
     out = one.output if json_file != Path("-") else Output(True)
     with Progress(
         TextColumn("{task.description}"),
@@ -115,6 +139,19 @@ def _site(nodes: int | None, cores: int | None, file: Path | None) -> sites.Site
     if nodes is None or cores is None:
         raise EucaError("parameter_invalid", "say what the nodes are: --nodes N --cores C, or --site FILE")
     return sites.alike(nodes, cores)
+
+
+def _parameter(setting: str) -> tuple[str, Any]:
+    """ "lease.hours=2" as name and value: JSON, or else the words themselves."""
+    name, equals, text = setting.partition("=")
+    if not equals or not name or not text:
+        raise EucaError(
+            "parameter_invalid", f"--set {setting[:80]!r}: write POLICY.NAME=VALUE, as in lease.hours=2"
+        )
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
 
 
 def _show(out: Output, found: Comparison) -> None:

@@ -10,6 +10,7 @@ Changed while the cloud runs, each change an event; the next launch goes by it (
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -151,24 +152,7 @@ def set_parameter(
     by: Caller, declared: Mapping[str, Mapping[str, Any]], name: str, value: Any
 ) -> Callable[[View, Micros], Outcome]:
     """``value`` None: back to the usual one."""
-    policy, _, own = name.partition(".")
-    if policy not in declared or not own:
-        raise EucaError(
-            "parameter_invalid",
-            f"{name[:80]!r} is no parameter of a loaded policy: say NAME.PARAMETER; loaded are "
-            f"{', '.join(sorted(declared)) or 'none'}",
-        )
-    usual = declared[policy]
-    if usual and own not in usual:
-        raise EucaError(
-            "parameter_invalid",
-            f"policy {policy} has no parameter {own[:80]!r}; it has {', '.join(sorted(usual))}",
-        )
-    if usual and value is not None and not _alike(value, usual[own]):
-        raise EucaError(
-            "parameter_invalid",
-            f"{name} is {json.dumps(usual[own])} unless it is set: {json.dumps(value)[:80]} is another kind of value",
-        )
+    check_parameter(declared, name, value)
 
     def verb(view: View, now: Micros) -> Outcome:
         old = view.settings.get(PARAMETER + name)
@@ -178,6 +162,34 @@ def set_parameter(
         return Outcome((Put(Setting(PARAMETER + name, json.dumps(value))),), (told,))
 
     return verb
+
+
+def check_parameter(declared: Mapping[str, Mapping[str, Any]], name: str, value: Any) -> None:
+    """parameter_invalid: no loaded policy has it, or the value is of another kind than the usual one.  ``value`` None: that
+    one."""
+    policy, _, own = name.partition(".")
+    if policy not in declared or not own:
+        raise EucaError(
+            "parameter_invalid",
+            f"{name[:80]!r} is no parameter of a loaded policy: say NAME.PARAMETER; loaded are "
+            f"{', '.join(sorted(declared)) or 'none'}{_perhaps(policy, declared)}",
+        )
+    usual = declared[policy]
+    if usual and own not in usual:
+        raise EucaError(
+            "parameter_invalid",
+            f"policy {policy} has no parameter {own[:80]!r}; it has {', '.join(sorted(usual))}{_perhaps(own, usual)}",
+        )
+    if usual and value is not None and not _alike(value, usual[own]):
+        raise EucaError(
+            "parameter_invalid",
+            f"{name} is {json.dumps(usual[own])} unless it is set: {json.dumps(value)[:80]} is another kind of value",
+        )
+
+
+def _perhaps(said: str, there: Iterable[str]) -> str:
+    near = difflib.get_close_matches(said, list(there), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _alike(value: Any, usual: Any) -> bool:

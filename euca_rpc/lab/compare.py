@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,7 @@ from typing import Any
 from euca_rpc.clock import SECOND
 from euca_rpc.lab import run
 from euca_rpc.lab.figures import Figures, curve, figures
-from euca_rpc.lab.record import RECORDED, Decision, Record, as_recorded
+from euca_rpc.lab.record import RECORDED, STILL_WAITING, Decision, Record, as_recorded
 from euca_rpc.lab.workload import Workload, resample
 
 POINTS = 600  # of a plotted curve
@@ -31,13 +32,17 @@ DRAWS = 10_000  # else so many of them
 LEVEL = 0.05
 
 
+# seconds, share of cores claimed, active nodes; requests refused so far, requests neither launched nor refused yet
+Load = tuple[float, float, int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     policy: str
     seed: int
     seconds: float  # that it took
     figures: Figures
-    load: tuple[tuple[float, float, int], ...]  # seconds, share of cores claimed, active nodes
+    load: tuple[Load, ...]
     decisions: tuple[Decision, ...]
 
 
@@ -80,6 +85,8 @@ class Comparison:
                 for zone in site.zones
             },
             "refused": self.plan.refused,
+            "beside": list(self.plan.beside),
+            "parameters": self.plan.parameters,
             "runs": [
                 {
                     "policy": r.policy,
@@ -102,7 +109,9 @@ def compare(
     progress: Callable[[float], None] = lambda share: None,
     processes: int | None = None,
 ) -> Comparison:
-    """Run every policy on the workload and on ``seeds`` resamples of it.  EucaError: an unknown policy or plan."""
+    """Run every policy on the workload and on ``seeds`` resamples of it.  EucaError: an unknown policy, parameter
+    or plan."""
+    run.check(plan, [name for name in policies if name != RECORDED])
     jobs = [(policy, seed) for seed in range(seeds + 1) for policy in policies]
     done = list(
         _side_by_side(workload, plan, jobs, progress, min(processes or os.cpu_count() or 1, len(jobs)))
@@ -169,14 +178,24 @@ def _one(
     if policy == RECORDED:
         record = as_recorded(drawn, plan.site)
     else:
-        record = run.simulate(drawn, replace(plan, policy=policy), progress)
+        record = run.simulate(drawn, of_policy(plan, policy), progress)
     seconds = time.perf_counter() - began
     return Run(policy, seed, seconds, figures(record), _load(record), record.decisions if seed == 0 else ())
 
 
-def _load(record: Record) -> tuple[tuple[float, float, int], ...]:
+def of_policy(plan: run.Plan, policy: str) -> run.Plan:
+    """The plan of one of the policies compared: with the parameters of those that are loaded in its run."""
+    loaded = {policy, *plan.beside}
+    own = {name: value for name, value in plan.parameters.items() if name.partition(".")[0] in loaded}
+    return replace(plan, policy=policy, parameters=own)
+
+
+def _load(record: Record) -> tuple[Load, ...]:
     """The load at so many moments, evenly spaced."""
     offered, end = record.site.offer.cores, record.workload.length
+    asked = [request.at for request in record.workload.requests]  # in order, as the decisions are
+    decided = [decision.at for decision in record.decisions if decision.symbol != STILL_WAITING]
+    refused = [d.at for d in record.decisions if d.symbol not in ("", STILL_WAITING)]
     moments = iter(curve(record))
     now = following = next(moments)
     found = []
@@ -188,7 +207,8 @@ def _load(record: Record) -> tuple[tuple[float, float, int], ...]:
                 following = next(moments)
             except StopIteration:
                 break
-        found.append((at / SECOND, now.cores / offered, now.active))
+        open_ = bisect_right(asked, at) - bisect_right(decided, at)
+        found.append((at / SECOND, now.cores / offered, now.active, bisect_right(refused, at), open_))
     return tuple(found)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import HOUR, SECOND, Micros
-from euca_rpc.lab.record import Record, Stay, host_of
+from euca_rpc.lab.record import RECORDED, Record, Stay, host_of
+from euca_rpc.policy.hints import START
 from euca_rpc.types import Size
 
+LATE: Micros = SECOND  # after the moment of a reservation: it is met all the same
 TAU = 10.0  # seconds: shorter runs count as this long in the slowdown
 
 
@@ -37,8 +39,11 @@ class Figures:
     fairness: float | None  # Jain, between users
     energy_kwh: float
     balance: float  # Jain, between nodes' core-hours: 1 = all alike
-    evictions: int  # machines that had to give way
+    evictions: int | None  # machines that had to give way; a trace does not say
     notice_min: float | None  # the shortest time between being told and the end of those
+    missed: (
+        int | None
+    )  # reservations: requests with a start (hint `start`, "+" seconds) that were not launched by then
     as_recorded: float | None  # share of requests whose first machine is on the node that the trace names
 
 
@@ -96,8 +101,9 @@ def figures(record: Record) -> Figures:
         fairness=None if "users" in record.workload.undefined else _fairness(record, end),
         energy_kwh=watts / HOUR / 1000,
         balance=jain(list(per_node.values())) or 0.0,
-        evictions=len(notices),
+        evictions=None if record.policy == RECORDED else len(notices),
         notice_min=min(notices, default=None),
+        missed=_missed(record),
         as_recorded=_as_recorded(record),
     )
 
@@ -174,6 +180,18 @@ def _slowdown(stays: Sequence[Stay]) -> float | None:
         for run in (stay.duration / SECOND,)
     ]
     return sum(values) / len(values) if values else None
+
+
+def _missed(record: Record) -> int | None:
+    starts = {
+        r.key: r.at + int(float(after[1:]) * SECOND)
+        for r in record.workload.requests
+        if (after := dict(r.hints).get(START, "")).startswith("+")
+    }
+    if not starts:
+        return None
+    met = {d.key for d in record.decisions if not d.symbol and d.at <= starts.get(d.key, 0) + LATE}
+    return len(starts.keys() - met)
 
 
 def _as_recorded(record: Record) -> float | None:

@@ -17,6 +17,7 @@ from euca_rpc.lab.site import Site
 from euca_rpc.lab.workload import Request, Workload
 from euca_rpc.types import Event, Size
 
+STILL_WAITING = "still_waiting"  # a decision's symbol: the workload ended before there was one
 RECORDED = "recorded"  # in the place of a policy: what really happened
 
 
@@ -168,7 +169,7 @@ class Recorder:
     def waits(self, request: Request, now: Micros) -> None:
         """To the end, in vain."""
         reason = "there was no room before the workload ended"
-        self._decisions.append(Decision(request.key, now - self.begin, (), "still_waiting", reason))
+        self._decisions.append(Decision(request.key, now - self.begin, (), STILL_WAITING, reason))
 
     def record(self, workload: Workload, policy: str, site: Site) -> Record:
         naps = (*self._naps, *(Nap(node, since) for node, since in self._asleep.items()))

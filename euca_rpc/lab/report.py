@@ -27,7 +27,8 @@ SHOWN = (
     ("fairness", "fairness", "", 3),
     ("balance", "balance", "", 3),
     ("energy_kwh", "energy", "kWh", 0),
-    ("evictions", "evicted", "", 0),
+    ("evictions", "preempted", "", 0),
+    ("missed", "missed", "", 0),
     ("as_recorded", "as recorded", "%", 1),
 )
 

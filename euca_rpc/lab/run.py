@@ -11,7 +11,7 @@ site, policy and seed give the same decisions, always.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from euca_rpc.cloud.controller import CloudController, Settings
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.launch import MAX_COUNT, AddressPool
 from euca_rpc.cloud.placement import EnginePlacer
-from euca_rpc.cloud.policies import PARAMETER
+from euca_rpc.cloud.policies import PARAMETER, check_parameter
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs
 from euca_rpc.cloud.store import Store
@@ -39,7 +39,7 @@ from euca_rpc.lab.workload import Request, Workload, sizes
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.hints import DURATION, WAIT
 from euca_rpc.policy.isolation import Inline
-from euca_rpc.policy.loader import load
+from euca_rpc.policy.loader import bind, load
 from euca_rpc.types import Caller, Image, LaunchRequest, Setting, Size, VmType
 
 IMAGE = "emi-00000001"
@@ -64,13 +64,22 @@ class Plan:
     beside: tuple[str, ...] = ()
 
 
+def check(plan: Plan, policies: Sequence[str]) -> None:
+    """EucaError: the plan makes no sense for runs of these policies, each by itself; the sentence says what would."""
+    if plan.refused not in REFUSED:
+        raise EucaError(
+            "parameter_invalid",
+            f"a refused request can {', '.join(REFUSED[:-1])} or {REFUSED[-1]}, not {plan.refused!r}",
+        )
+    plugins = load([*policies, *plan.beside])
+    declared = {name: bind(name, plugin).parameters for name, plugin in plugins.items()}
+    for name, value in plan.parameters.items():
+        check_parameter(declared, name, value)
+
+
 class Experiment:
     def __init__(self, workload: Workload, plan: Plan) -> None:
-        if plan.refused not in REFUSED:
-            raise EucaError(
-                "parameter_invalid",
-                f"a refused request can {', '.join(REFUSED[:-1])} or {REFUSED[-1]}, not {plan.refused!r}",
-            )
+        check(plan, [plan.policy])
         self.workload, self.plan = workload, plan
         self.timeline = Timeline()
         self._types = {size: _type_name(size) for size in sizes(workload.requests)}

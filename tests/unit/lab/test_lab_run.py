@@ -13,7 +13,7 @@ from euca_rpc.cloud import launch, lifecycle
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import policy
 from euca_rpc.lab import run
-from euca_rpc.lab.compare import compare, sign_flip
+from euca_rpc.lab.compare import compare, of_policy, sign_flip
 from euca_rpc.lab.figures import figures, jain
 from euca_rpc.lab.record import Decision, Record, Stay
 from euca_rpc.lab.site import Host, Site, Zone, alike, read, write
@@ -229,6 +229,49 @@ def test_who_a_policy_lets_wait_is_in_the_record_when_it_is_placed_or_ended(
     assert [stay.wait / SECOND for stay in record.stays] == [0, 90, 70, 0]
     (refused,) = (d for d in record.decisions if d.symbol)
     assert refused.reason == "it waited, and was then refused: Never."
+
+
+def test_each_policy_has_its_own_parameters_and_those_of_the_ones_beside_it() -> None:
+    workload = asks((0, 1, 10_000))
+    plan = run.Plan(
+        alike(1, 4), "greedy", parameters={"lease.hours": 1, "power_save.idle_minutes": 5}, beside=("lease",)
+    )
+    found = compare(workload, plan, ["greedy", "power_save"], processes=1)
+    assert [r.figures.node_hours for r in found.runs] == [pytest.approx(1.0, abs=0.01)] * 2
+    assert of_policy(plan, "greedy").parameters == {"lease.hours": 1}
+    assert of_policy(plan, "power_save").parameters == plan.parameters
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ({"beside": ("leese",)}, "'leese', which no installed package offers .* Did you mean 'lease'"),
+        ({"parameters": {"lease.hours": 1}}, "'lease.hours' is no parameter of a loaded policy"),
+        ({"parameters": {"lease.hour": 1}, "beside": ("lease",)}, "no parameter 'hour'.* mean 'hours'"),
+        ({"parameters": {"leese.hours": 1}, "beside": ("lease",)}, "did you mean 'lease'"),
+        ({"parameters": {"lease.hours": "x"}, "beside": ("lease",)}, "another kind of value"),
+    ],
+)
+def test_a_plan_is_refused_before_anything_is_run(plan: dict[str, object], said: str) -> None:
+    given = run.Plan(alike(1, 1), "greedy", **plan)  # type: ignore[arg-type]
+    for policies in (["greedy"], ["recorded", "greedy"]):
+        with pytest.raises(EucaError, match=said):
+            compare(asks((0, 1, 1)), given, policies, processes=1)
+    with pytest.raises(EucaError, match=said):
+        run.simulate(asks((0, 1, 1)), given)
+
+
+def test_a_reservation_that_is_not_met_in_time_is_counted() -> None:
+    """Of machines that are to be there 50 s after they were asked for: the second finds no room until 100, the third never."""
+    first, *rest = asks((0, 4, 100), (60, 4, 10), (61, 5, 10)).requests
+    later = tuple(replace(r, hints=(("start", "+20"),)) for r in rest)
+    met = replace(first, hints=(("start", "+50"),))
+    plan = run.Plan(alike(1, 4), "greedy", refused="wait")
+    found = figures(run.simulate(Workload("w", (met, *later)), plan))
+    assert (found.missed, found.evictions) == (2, 0)
+    plain = Workload("w", (replace(first, recorded="NODE0"),))
+    (really,) = compare(plain, plan, ["recorded"], processes=1).runs
+    assert (really.figures.missed, really.figures.evictions) == (None, None)
 
 
 # -------------------------------------------------------------------------------------------------- the figures
