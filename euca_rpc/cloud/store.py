@@ -415,8 +415,9 @@ class Store:
             self._put(_durable(changes), events)
 
     def _put(self, durable: Sequence[Change], events: Sequence[Event]) -> None:
-        execute = self.database.cursor().execute  # one for all: peewee would make one for each statement
-        with peewee.__exception_wrapper__:
+        # one cursor for all: peewee would make one for each statement
+        execute = self.database.cursor().execute  # type: ignore[no-untyped-call]
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
             for kind, how, rows in _together(self.tables, durable):
                 table = self.tables[kind]
                 if how is Remove:

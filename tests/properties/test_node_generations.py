@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from euca_rpc.carrier import Answer, OnAnswer
 from euca_rpc.clock import HOUR, SECOND, ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds
@@ -28,6 +27,7 @@ from euca_rpc.node.network import NoNetwork
 from euca_rpc.node.record import LOG
 from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, SimulatedHypervisor, read_history, write_faults
+from euca_rpc.testing.node_host import NoImages, QueueCarrier
 from euca_rpc.types import End
 from euca_rpc.wire.codec import pack
 
@@ -42,32 +42,6 @@ POINTS = (
 
 class Died(BaseException):
     """kill -9 of the daemon, or of its host."""
-
-
-class QueueCarrier:
-    def __init__(self) -> None:
-        self.jobs: list[tuple[str, Callable[[], Any], OnAnswer]] = []
-
-    def call(self, peer: str, method: str, args: dict[str, Any], on_answer: OnAnswer) -> None:
-        raise AssertionError("a node calls nobody")
-
-    def run(self, key: str, job: Callable[[], Any], on_answer: OnAnswer) -> None:
-        self.jobs.append((key, job, on_answer))
-
-    def one(self, n: int) -> None:
-        """Any instance's first job."""
-        firsts = [i for i, (key, _, _) in enumerate(self.jobs) if key not in {k for k, _, _ in self.jobs[:i]}]
-        _, job, on_answer = self.jobs.pop(firsts[n % len(firsts)])
-        try:
-            answer = Answer(job())
-        except EucaError as error:
-            answer = Answer(error=error)
-        on_answer(answer)
-
-
-class NoImages:
-    def fetch(self, ref: BlobRef) -> Path:
-        raise AssertionError
 
 
 def spec(instance_id: str, generation: int, fresh: bool) -> dict[str, Any]:

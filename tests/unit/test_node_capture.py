@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from euca_rpc.carrier import Answer, OnAnswer
-from euca_rpc.clock import SECOND, ManualClock
+from euca_rpc.clock import SECOND
 from euca_rpc.errors import EucaError
-from euca_rpc.ids import SeededIds
 from euca_rpc.machines import BlobRef, CaptureOrder, MachineSpec
 from euca_rpc.node import root_disk
-from euca_rpc.node.capacity import OfferSettings
-from euca_rpc.node.machine import NoDisks
-from euca_rpc.node.network import NoNetwork
-from euca_rpc.node.service import NodeService
-from euca_rpc.node.simulated import Faults, SimulatedHypervisor, write_faults
+from euca_rpc.node.simulated import Faults, write_faults
+from euca_rpc.testing.node_host import NodeHost
 from euca_rpc.wire.codec import pack
 
 ID, IMAGE = "i-0000000a", "emi-0000000b"
@@ -29,72 +22,18 @@ class Stopped(BaseException):
     """The daemon was killed."""
 
 
-class QueueCarrier:
-    def __init__(self) -> None:
-        self.jobs: list[tuple[str, Callable[[], Any], OnAnswer]] = []
-
-    def call(self, peer: str, method: str, args: dict[str, Any], on_answer: OnAnswer) -> None:
-        raise AssertionError("a node calls nobody")
-
-    def run(self, key: str, job: Callable[[], Any], on_answer: OnAnswer) -> None:
-        self.jobs.append((key, job, on_answer))
-
-    def one(self) -> str:
-        key, job, on_answer = self.jobs.pop(0)
-        try:
-            answer = Answer(job())
-        except EucaError as error:
-            answer = Answer(error=error)
-        on_answer(answer)
-        return key
-
-    def settle(self) -> None:
-        while self.jobs:
-            self.one()
-
-
-class NoImages:
-    def fetch(self, ref: BlobRef) -> Path:
-        raise AssertionError("nothing to fetch")
-
-
-class Host:
+class Host(NodeHost):
     def __init__(self, root: Path) -> None:
-        self.root, self.clock = root, ManualClock()
-        self.hypervisor = SimulatedHypervisor(root / "host", clock=self.clock, ids=SeededIds(1))
         self.stored: list[bytes] = []
         self.refusal: EucaError | None = None
         self.kill_at = ""
-        self.node: NodeService | None = None
-        self.boot()
+        super().__init__(root)
 
-    def boot(self) -> NodeService:
-        if self.node is not None:
-            self.node.close()
-        self.carrier = QueueCarrier()
-        self.node = NodeService(
-            "west/one",
-            "cloud-1",
-            self.root / "home",
-            self.hypervisor,
-            NoImages(),
-            self.carrier,
-            self.clock,
-            SeededIds(2),
-            OfferSettings(disk_gb=1000, reserve_memory_mb=0),
-            NoNetwork(),
-            poke=lambda: None,
-            disks=NoDisks(),
-            store=self._store,
-            crash=self._crash,
-        )
-        return self.node
-
-    def _crash(self, point: str) -> None:
+    def kill(self, point: str) -> None:
         if point == self.kill_at:
             raise Stopped
 
-    def _store(self, order: CaptureOrder, file: Path, format: str) -> str:
+    def store(self, order: CaptureOrder, file: Path, format: str) -> str:
         if self.refusal is not None:
             raise self.refusal
         self.stored.append(file.read_bytes())

@@ -11,87 +11,23 @@ from typing import Any
 
 import pytest
 
-from euca_rpc.carrier import Answer, OnAnswer
-from euca_rpc.clock import HOUR, SECOND, ManualClock
+from euca_rpc.carrier import Answer
+from euca_rpc.clock import HOUR, SECOND
 from euca_rpc.errors import EucaError
-from euca_rpc.ids import SeededIds
 from euca_rpc.machines import BlobRef, MachineSpec
 from euca_rpc.node.capacity import OfferSettings
 from euca_rpc.node.hypervisor import Mark
 from euca_rpc.node.log import Log
-from euca_rpc.node.machine import NoDisks
-from euca_rpc.node.network import NoNetwork
 from euca_rpc.node.record import LOG, Record, Tombstone, remembered
-from euca_rpc.node.service import NodeService
 from euca_rpc.node.simulated import Faults, Line, SimulatedHypervisor, read_history, write_faults
+from euca_rpc.testing.node_host import NodeHost
 from euca_rpc.types import End, Size
 from euca_rpc.wire.codec import pack
 
 ID = "i-0000000a"
 
 
-class QueueCarrier:
-    """Jobs wait until they are told to run."""
-
-    def __init__(self) -> None:
-        self.jobs: list[tuple[str, Callable[[], Any], OnAnswer]] = []
-
-    def call(self, peer: str, method: str, args: dict[str, Any], on_answer: OnAnswer) -> None:
-        raise AssertionError("a node calls nobody")
-
-    def run(self, key: str, job: Callable[[], Any], on_answer: OnAnswer) -> None:
-        self.jobs.append((key, job, on_answer))
-
-    def settle(self) -> None:
-        while self.jobs:
-            _, job, on_answer = self.jobs.pop(0)
-            try:
-                answer = Answer(job())
-            except EucaError as error:
-                answer = Answer(error=error)
-            on_answer(answer)
-
-
-class NoImages:
-    def fetch(self, ref: BlobRef) -> Path:
-        raise AssertionError("nothing to fetch")
-
-
-class Host:
-    """A node's home and hypervisor that outlive its daemons."""
-
-    def __init__(self, root: Path, offer: OfferSettings | None = None) -> None:
-        self.root = root
-        self.clock, self.ids = ManualClock(), SeededIds(1)
-        self.offer = offer or OfferSettings(disk_gb=1000, reserve_memory_mb=0)
-        self.hypervisor = SimulatedHypervisor(root / "host", clock=self.clock, ids=self.ids)
-        self.pokes = 0
-        self.node: NodeService | None = None
-        self.boot()
-
-    def boot(self) -> NodeService:
-        if self.node is not None:
-            self.node.close()
-        self.carrier = QueueCarrier()
-        self.node = NodeService(
-            "west/one",
-            "cloud-1",
-            self.root / "home",
-            self.hypervisor,
-            NoImages(),
-            self.carrier,
-            self.clock,
-            self.ids,
-            self.offer,
-            NoNetwork(),
-            poke=self._poke,
-            disks=NoDisks(),
-        )
-        return self.node
-
-    def _poke(self) -> None:
-        self.pokes += 1
-
+class Host(NodeHost):
     def ask(self, method: str, *what: Any, settle: bool = True) -> list[str]:
         argument = "specs" if method == "ensure" else "items"
         answer = getattr(self.node, method)(**{argument: list(what)})
