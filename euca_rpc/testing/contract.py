@@ -156,7 +156,7 @@ class PolicyContract:
         @settings(
             max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
         )
-        @given(cases(policy.hints, {**known, **self.parameters}))
+        @given(cases(policy.hints, {**known, **self.parameters}, self.name))
         def run(case: Case) -> None:
             check(case)
 
@@ -249,15 +249,17 @@ def leases(pick: draw.DrawFn, i: Instance, now: Micros) -> InstanceLease:
 
 
 @draw.composite
-def waits(pick: draw.DrawFn, launch: Launch, now: Micros) -> Waiting:
+def waits(pick: draw.DrawFn, launch: Launch, now: Micros, name: str) -> Waiting:
     since = now - pick(draw.integers(0, HOUR))
-    id, who = "r-0000000f", pick(draw.sampled_from(("", "mine", "other")))
+    id, who = "r-0000000f", pick(draw.sampled_from(("", name, "other")))
     own = replace(launch, reservation_id=id)
     return Waiting(id, own, ("i-0000000f",), since, now + HOUR, now + 24 * HOUR, who, "It waits.")
 
 
 @draw.composite
-def cases(pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, Any]) -> Case:
+def cases(
+    pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, Any], name: str = "mine"
+) -> Case:
     size, count = pick(sizes(4)), pick(draw.integers(1, 5))
     ids = [f"{zone}/host-{n}" for zone in ("east", "west") for n in (1, 2)][: pick(draw.integers(1, 4))]
     said = pick(draw.dictionaries(draw.sampled_from((*hints, "unknown")), draw.sampled_from(WORDS)))
@@ -290,7 +292,7 @@ def cases(pick: draw.DrawFn, hints: tuple[str, ...], parameters: Mapping[str, An
         view,
         instances=Map({i.id: i for i in rows}),
         leases=Map({i.id: pick(leases(i, view.now)) for i in rows if pick(draw.booleans())}),
-        waiting=Map({"r-0000000f": pick(waits(launch, view.now))} if pick(draw.booleans()) else {}),
+        waiting=Map({"r-0000000f": pick(waits(launch, view.now, name))} if pick(draw.booleans()) else {}),
     )
     if pick(draw.booleans()):
         view = replace(view, targets={**view.targets, ids[0]: pick(resting(view.targets[ids[0]]))})

@@ -77,6 +77,10 @@ def evicted(seen: PolicyView) -> list[str]:
         (view(A, there=FULL, line=(waits(launch(1, 3)),)), ["i-0", "i-1", "i-2"]),
         (view(A, there=FULL, line=(waits(launch(2)),), told=("i-2", "i-3")), []),  # that room comes already
         (view(A, there=FULL, line=(waits(launch(2)),), told=("i-3",)), ["i-0"]),
+        (
+            view(A, there=FULL, line=(waits(launch(2), policy=""),)),
+            ["i-0", "i-1"],
+        ),  # it waits for room, as its user said
         (view(A, there=FULL, line=(waits(launch(2), policy="fair_share"),)), []),  # another policy holds it
         (view(A, there=FULL, line=(waits(launch(2, service_class=BEST)),)), []),
         (view(node("z/a", 4, used=3), there=FULL[:3], line=(waits(launch()),)), []),  # there is room
@@ -120,6 +124,8 @@ def test_saying_it_again_tells_nobody_else() -> None:
         (launch(service_class=BEST, zone="y"), view(A, there=FULL, line=(waits(launch(zone="z")),)), False),
         # room came: the one ahead in the line has it, the one behind waits on
         (launch(), view(node("z/a", 4, used=3), there=FULL[:3], line=(waits(launch()),)), True),
+        # the room that comes is planned for who is ahead: who is behind does not take a part of it meanwhile
+        (launch(), view(node("z/a", 4, used=3), there=FULL[:3], line=(waits(launch(4)),), told=("i-0", "i-1", "i-2")), True),
         (launch(reservation_id="r-1"), view(node("z/a", 4, used=3), there=FULL[:3], line=(waits(launch()),)), False),
     ],
 )  # fmt: skip

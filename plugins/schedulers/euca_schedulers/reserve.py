@@ -34,13 +34,17 @@ def admit(launch: Launch, view: PolicyView) -> Wait | None:
         if any(_overlap(w.launch, launch) for w in ahead):
             return Wait("Guaranteed machines wait for room; best-effort ones come after them.", until)
         return None
-    rooms = _free(view)
+    coming = _free(view)
+    for id, room in _leaving(view):
+        coming.add(id, room)
     for w in ahead:
-        rooms.place(w.launch, w.launch.min_count)
-    if rooms.would_hold(launch) >= launch.min_count:
+        coming.place(w.launch, w.launch.min_count)
+    if _free(view).within(coming).would_hold(launch) >= launch.min_count:
         return None
+    if _free(view).would_hold(launch) >= launch.min_count:
+        return Wait("The room that is free is for launches that wait ahead of it.", until)
     movable = [(i.node, i.size) for i in _best_effort(view) if not _told(i, view)]
-    if rooms.would_hold(launch, [*movable, *_leaving(view)]) < launch.min_count:
+    if coming.would_hold(launch, movable) < launch.min_count:
         return None  # the core says that there is no room
     return Wait("Best-effort machines are given notice, and it gets their room.", until)
 
@@ -94,8 +98,10 @@ def _free(view: PolicyView) -> Rooms:
 
 
 def _waiting(view: PolicyView) -> list[Waiting]:
-    """The launches that this policy holds and owes room, oldest first."""
-    held = (w for w in view.waiting.values() if w.policy == NAME and w.launch.service_class != BEST_EFFORT)
+    """The regular launches that wait for room, whoever says so, oldest first; what another policy holds is not ready."""
+    held = (
+        w for w in view.waiting.values() if w.policy in (NAME, "") and w.launch.service_class != BEST_EFFORT
+    )
     return sorted(held, key=lambda w: (w.since, w.reservation_id))
 
 

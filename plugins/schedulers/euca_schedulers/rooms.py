@@ -24,6 +24,14 @@ class Rooms:
     def add(self, id: str, room: Size) -> None:
         self.rooms[id] = self.rooms.get(id, Size()) + room
 
+    def within(self, others: Rooms) -> Rooms:
+        """What is free here and there."""
+        both = {
+            id: Size(*map(min, room.parts(), others.rooms.get(id, Size()).parts()))
+            for id, room in self.rooms.items()
+        }
+        return Rooms(both, self._targets)
+
     def place(self, launch: Launch, count: int) -> int:
         """Take the room of up to ``count`` of its machines; how many found none."""
         for id, room in self.rooms.items():
