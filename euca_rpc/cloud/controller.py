@@ -191,7 +191,7 @@ class CloudController:
         copies, copies_due = captures.decide(view, now)
         ends, ends_due = leases.decide(view, now)
         self._lease_hours = view.lease_hours
-        turns, turns_due = waiting.decide(view, now)
+        turns, turns_due = self._turns.decide(view, now)
         self._opened, self._line = view.opened, view.line
         if self._clock_jumped(now):
             actions = [a for a in actions if not isinstance(a, reconcile.Overdue | reconcile.Prune)]

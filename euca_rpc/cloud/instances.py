@@ -87,7 +87,7 @@ class Instances:
         until = now + waiting.limit(wanted, self._longest_wait)
         patient = wanted.wait is not None and until > now and waiting.could_ever(view, wanted)
         if patient and waiting.behind(view, wanted):
-            return waiting.no_room(until)
+            return self._placer.admit(wanted, view) or waiting.no_room(until)
         try:
             placed = self._placer.place(wanted, cls, view, wanted.min_count, count)
         except EucaError as refusal:

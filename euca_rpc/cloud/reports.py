@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from euca_rpc.changed import changed
-from euca_rpc.clock import Micros
+from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
@@ -152,6 +152,8 @@ def _record(
         facts["reason"] = new.reason
     if new.seen_detail:
         facts["detail"] = new.seen_detail
+    if seen.ended and old.running_since is not None:  # of this run, for policies that count it
+        facts["core_seconds"] = old.cores * (now - old.running_since) / SECOND
     events.append(event("instance.seen", new.id, now, new.node, new.account_id, facts))
 
 

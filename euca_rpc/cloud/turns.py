@@ -64,6 +64,20 @@ class Turns:
     def __init__(self, placer: Placer, journal: Journal, clock: Clock, pool: launch.AddressPool) -> None:
         self._placer, self._journal, self._clock, self._pool = placer, journal, clock, pool
         self._conflicts = 0
+        self._known: tuple[object, ...] = ()
+        self._due: Micros | None = None
+
+    def decide(self, view: View, now: Micros) -> tuple[list[waiting.Action], Micros | None]:
+        """`waiting.decide`, which looks at all who wait; not again before something of theirs has changed."""
+        known = (view.waiting_rows, view.asked_again, view.opened)
+        if self._same(known) and (self._due is None or now < self._due):
+            return [], self._due
+        actions, due = waiting.decide(view, now)
+        self._known, self._due = (() if actions else known), due
+        return actions, due
+
+    def _same(self, known: tuple[object, ...]) -> bool:
+        return len(self._known) > 0 and all(a is b for a, b in zip(known, self._known, strict=True))
 
     def take(self, ids: Sequence[str]) -> bool:
         """Whether some are to be asked again at once: others took the room meanwhile."""

@@ -70,8 +70,11 @@ class Sweep:
     ids: tuple[str, ...]
 
 
+Action = AskAgain | GiveUp | Sweep
+
+
 # ---------------------------------------------------------------------------------------------- the decision
-def decide(view: View, now: Micros) -> tuple[list[AskAgain | GiveUp | Sweep], Micros | None]:
+def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     """All that is due now, and the next moment at which something will be."""
     if not view.waiting_rows:
         return [], None
@@ -96,7 +99,8 @@ def decide(view: View, now: Micros) -> tuple[list[AskAgain | GiveUp | Sweep], Mi
             due.append(row.again)
     swept = sorted(id for id in view.waiting_rows if id not in view.waiting)
     made = (GiveUp(tuple(late)), AskAgain(tuple(ask)), Sweep(tuple(swept)))
-    return [action for action in made if action.ids], min(due, default=None)
+    actions: list[Action] = [action for action in made if action.ids]
+    return actions, min(due, default=None)
 
 
 def overlap(place: tuple[str | None, str], before: set[tuple[str | None, str]]) -> bool:
@@ -185,7 +189,8 @@ def queue(plan: launch.Plan, count: int, ids: Ids, held: Held, longest: Micros) 
 
 def _held(row: WaitingLaunch, held: Held, now: Micros) -> WaitingLaunch:
     again = max(held.wait.until, now + SOONEST)
-    return replace(row, policy=held.policy, reason=held.wait.reason, again=again, passed="", firm=False)
+    wait = held.wait
+    return replace(row, policy=held.policy, reason=wait.reason, again=again, passed="", firm=wait.firm)
 
 
 def said(row: WaitingLaunch) -> tuple[str, str]:
@@ -243,7 +248,7 @@ def hold(view: View, now: Micros, id: str, policy: str, reason: str, until: Micr
     row = view.waiting_rows.get(id)
     if row is None or id not in view.waiting:
         return Outcome(result=False)
-    new = replace(_held(row, Held(policy, Wait(reason, until)), now), firm=True)
+    new = _held(row, Held(policy, Wait(reason, until, firm=True)), now)
     if new == row:
         return Outcome(result=True)
     told = _event("launch.held", view.waiting[id], now, f"policy/{policy}", {"reason": reason})

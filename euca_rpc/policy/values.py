@@ -140,6 +140,7 @@ class No:
 class Wait:
     reason: str  # a sentence for the user
     until: Micros  # ask again then, or earlier if something changed
+    firm: bool = False  # not earlier: the policy's own `tend` lets it go
 
 
 @dataclass(frozen=True, slots=True)
