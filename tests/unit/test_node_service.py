@@ -103,6 +103,43 @@ def test_a_repeated_ensure_starts_once(host: Host) -> None:
     assert host.pokes > 0
 
 
+def test_what_happens_on_the_host_is_told_and_what_does_not_happen_is_not(host: Host) -> None:
+    host.ask("ensure", spec())
+    host.node.step()
+    told = host.pokes
+    host.clock.advance(SECOND)
+    host.node.step()
+    assert host.pokes == told, "nothing new"
+    for news in (
+        lambda: host.hypervisor.end(ID),
+        lambda: host.hypervisor.plant_foreign("theirs", Size(1, 1, 1)),
+    ):
+        news()
+        host.node._on_hint()  # as a driver does that sees it
+        host.clock.advance(SECOND)
+        host.node.step()
+        told += 1
+        assert host.pokes == told
+
+
+def test_while_many_start_they_are_told_of_together(tmp_path: Path) -> None:
+    host = Host(tmp_path, OfferSettings(cores=40, memory_mb=40960, disk_gb=1000))
+    many = [spec(instance_id=f"i-{n:08x}") for n in range(1, 21)]
+    host.ask("ensure", *many, settle=False)
+    host.node.step()
+    told = host.pokes
+    for _ in range(10):
+        host.carrier.one()
+        host.clock.advance(SECOND // 100)
+        host.node.step()
+    assert host.pokes - told <= 2
+    host.carrier.settle()
+    host.clock.advance(SECOND // 10)
+    host.node.step()
+    assert {machine["seen"] for machine in host.report().values()} == {"running"}
+    assert host.pokes - told >= 2
+
+
 def test_a_running_machine_is_adopted_after_a_restart(host: Host) -> None:
     host.ask("ensure", spec())
     host.boot().step()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from euca_rpc.cloud import reading
+from euca_rpc.cloud import lifecycle, reading
 from euca_rpc.machines import MachineReport, NodeReport
-from euca_rpc.types import Seen, Size
+from euca_rpc.types import LaunchRequest, Seen, Size
 from euca_rpc.wire.codec import pack
 
 
@@ -68,3 +68,24 @@ def test_a_zone_that_speaks_nonsense_is_asked_again(bench):
     bench.add_node()
     bench.answer("open", {"nodes": {"open/h1": {"report": {"machines": [{}]}}}})
     bench.report()  # which asserts that the zone was asked
+
+
+def test_what_a_node_says_again_is_not_compared_again(bench, monkeypatch):
+    bench.add_node()
+    seen, original = [], lifecycle.observe
+    monkeypatch.setattr(
+        lifecycle, "observe", lambda row, m, now: (seen.append(m.seen), original(row, m, now))[1]
+    )
+    id = (
+        bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001"))
+        .instances[0]
+        .instance.id
+    )
+    bench.report(machines=[machine(id)])
+    bench.report(machines=[machine(id)])
+    assert seen == [Seen.RUNNING]
+    bench.report(machines=[machine(id, Seen.STOPPED)])
+    assert seen == [Seen.RUNNING, Seen.STOPPED]
+    bench.report()
+    bench.report(machines=[machine(id)])
+    assert seen == [Seen.RUNNING, Seen.STOPPED, Seen.RUNNING], "forgotten in between, so it is news"
