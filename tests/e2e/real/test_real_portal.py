@@ -1,5 +1,5 @@
 """The whole story in a real browser, with a real mail server and a real machine: from the administrator's first log-in to a
-newcomer's ssh, by nothing but what pages and mails say."""
+newcomer's ssh into an image that came through the page, by nothing but what pages and mails say."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from playwright.sync_api import sync_playwright
+
+from euca_rpc.images.test_image import build
 
 real_cloud: Any = sys.modules["real_cloud"]  # put there by the conftest above
 adapters: Any = sys.modules["real_clients"]
@@ -130,7 +132,24 @@ def test_from_the_first_log_in_to_ssh(real: Any, browsers: tuple[Any, Any], tmp_
     if zeep.WSDLS.is_dir():  # Amazon's descriptions are not part of a checkout
         assert zeep.Zeep(real, proof).zones() == list(real.zones)
 
-    # a key, a machine, ssh, the end
+    # an image: kernel, ramdisk and disk, through the administrator's page
+    made = build(tmp_path / "image")
+
+    def upload(name: str, kind: str, file: Path, **parts: str) -> str:
+        admin.goto(f"{url}/admin/images/add")
+        admin.get_by_label("Name").fill(name)
+        for label, choice in {"Kind": kind, "Architecture": made.architecture, **parts}.items():
+            admin.get_by_label(label).select_option(choice)
+        admin.get_by_label("File").set_input_files(file)
+        admin.get_by_role("button", name="Upload").click()
+        admin.get_by_text(f"{name} is there as").wait_for()
+        return str(admin.url.rpartition("/")[2])
+
+    parts = {"Kernel": upload("vmlinuz", "kernel", made.kernel)}
+    parts["Ramdisk"] = upload("initrd", "ramdisk", made.ramdisk)
+    image = upload("through the page", "machine", made.disk, Format="raw", **parts)
+
+    # a key, a machine of that image, ssh, the end
     page.goto(f"{url}/keys")
     page.get_by_label("Name").first.fill("phone")
     with page.expect_download() as coming:
@@ -139,6 +158,7 @@ def test_from_the_first_log_in_to_ssh(real: Any, browsers: tuple[Any, Any], tmp_
     key.touch(0o600)
     key.write_bytes(Path(coming.value.path()).read_bytes())
     page.goto(f"{url}/launch")
+    page.get_by_label("Image").select_option(image)
     page.get_by_label("Name").fill("first")
     page.get_by_role("button", name="Launch").click()
     page.locator(".badge", has_text="running").wait_for()
