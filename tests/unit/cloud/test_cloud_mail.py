@@ -183,6 +183,23 @@ def test_tls_and_log_in(town, tmp_path, security):
         site.stop()
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_a_server_that_offers_no_tls_gets_neither_the_password_nor_a_mail(town, tmp_path):
+    """As one would whose STARTTLS somebody on the way has taken out."""
+    tried = []
+    site = Site(tmp_path, login=(b"euca", b"let me in"))
+    site.controller.SMTP_kwargs["authenticator"] = lambda *told: (
+        tried.append(told) or AuthResult(success=True)
+    )
+    try:
+        town.ask()
+        assert not mailer(town, site.port, security="starttls", user="euca").send_due()
+        assert "STARTTLS" in town.core.mails.service(town.boss).trouble
+        assert (site.taken, tried, len(town.mails())) == ([], [], 1)
+    finally:
+        site.stop()
+
+
 def test_an_outage_loses_nothing_and_repeats_nothing(town, tmp_path, reopen):
     port = free_port()
     for n in range(3):
