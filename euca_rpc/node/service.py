@@ -80,7 +80,7 @@ class NodeService(NodeWork):
             machines.append(known[1])
         self._packed = after
         packed: dict[str, Any] = pack(replace(report, machines=()))
-        packed["machines"] = machines
+        packed |= {"machines": machines, "now": self._clock.now()}
         return packed
 
     def ensure(self, specs: list[Any]) -> dict[str, Any]:
@@ -122,6 +122,20 @@ class NodeService(NodeWork):
             raise EucaError(
                 "unsupported", f"Node {self._node_id} has no [node] sleep_command in its settings."
             )
+
+        def job() -> None:
+            self._may_sleep(until)  # it may have waited for its turn
+            rest()
+
+        def over(answer: Answer) -> None:
+            if answer.error is not None:
+                log.error("this host is not put to sleep: %s", answer.error.sentence)
+
+        self._may_sleep(until)
+        self._carrier.run("sleep", job, over)
+        return {"accepted": True}
+
+    def _may_sleep(self, until: int) -> None:
         self._look()
         with self._lock:
             held = sorted({*self._machines, *self._removing, *(m.instance_id for m in self._unrecorded)})
@@ -136,13 +150,6 @@ class NodeService(NodeWork):
                 "state_conflict",
                 f"Node {self._node_id} was to sleep by {moment(until)}, and it is {moment(now)}: the order is too old.",
             )
-
-        def over(answer: Answer) -> None:
-            if answer.error is not None:
-                log.error("this host cannot be put to sleep: %s", answer.error.sentence)
-
-        self._carrier.run("sleep", rest, over)
-        return {"accepted": True}
 
     def console(self, instance_id: str) -> dict[str, Any]:
         with self._lock:

@@ -40,6 +40,7 @@ class Campaign:
         captures: bool = False,
         lease: Micros = 0,
         queues: bool = False,
+        restless: bool = False,
     ) -> None:
         self.random = r = Random(f"campaign/{seed}")  # noqa: S311  repeatable on purpose
         self.seed = seed
@@ -50,6 +51,7 @@ class Campaign:
             r.choice((3, 6, 9)),
             lease=lease,
             queues=queues,
+            restless=restless,
         )
         self.world = World(root, seed, shape)
         self.photographer: Photographer | None = None
@@ -110,7 +112,7 @@ class Campaign:
 
     def _quiet(self) -> bool:
         view = self.world.view
-        return not view.unsettled and not view.captures and not view.waiting_rows
+        return not (view.unsettled or view.captures or view.waiting_rows or view.resting)
 
     def _terminate_all(self) -> None:
         world = self.world
@@ -263,6 +265,7 @@ class Campaign:
 
     def _repair(self) -> None:
         self._busy = False
+        self.world.restless.still = True
         if self.photographer is not None:
             self.photographer.stop()
         self._lies = 0

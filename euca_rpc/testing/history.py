@@ -20,6 +20,7 @@ from typing import Any
 from euca_rpc.clock import HOUR, Micros, iso
 from euca_rpc.cloud import leases, lifecycle, waiting
 from euca_rpc.cloud.view import View
+from euca_rpc.testing.restless import NOTICES
 from euca_rpc.types import End, Instance, Intent, LaunchRequest, Seen, Size
 
 FENCED = "Server.NodeFenced"
@@ -102,6 +103,7 @@ class History:
         self.lies: set[tuple[str, int]] = set()  # generations that a lying node claimed of its own machines
         self.omitted: set[tuple[str, str]] = set()  # (node, instance) that a lying node left out of a report
         self.resets: Counter[str] = Counter()
+        self.promised: dict[str, Micros] = {}  # instance → not evicted before
         self.fenced: dict[str, Micros] = {}  # node → when its host was stated to be off
         self.recorded: dict[
             tuple[str, str], int
@@ -166,6 +168,10 @@ class History:
                 host.running.pop(line.instance, None)
             elif line.what == "power":
                 host.running.clear()
+            elif line.what == "sleep" and host.running and not old:
+                raise self.broken(
+                    f"{host.node} went to sleep with {', '.join(host.running)} on it", *host.running
+                )
             elif line.what == "reboot" and old:
                 self.resets[line.instance] += 1
             elif line.what == "reboot":
@@ -239,6 +245,8 @@ class History:
     def published(self, view: View) -> None:
         """Every view that anybody can see comes through here first."""
         before, self.view = self.view, view
+        if view.leases is not before.leases:
+            self._notices(before, view)
         if view.instances is before.instances and view.targets is before.targets:
             return
         self.follow()
@@ -246,6 +254,8 @@ class History:
             left = view.on_node.get(node.id) if node.admin_state == "fenced" else None
             if left:
                 raise self.broken(f"{node.id} is fenced and {', '.join(left)} wait for it", *left)
+            if node.power != "on" and node.asked and (held := view.on_node.get(node.id)):
+                raise self.broken(f"{node.id} is {node.power} and {', '.join(held)} are there", *held)
         if view.instances is not before.instances:
             changed = [
                 (old, row)
@@ -340,6 +350,8 @@ class History:
             )
         elif code == FENCED:
             cause = new.node in self.fenced
+        elif code == leases.EVICTED:
+            cause = new.id in self.promised and self.promised[new.id] <= self._now()
         elif code == leases.ENDED:
             lease = before.leases.get(new.id)
             cause = lease is not None and lease.until <= self._now()
@@ -353,6 +365,23 @@ class History:
             cause = late or (new.seen is Seen.FAILED and new.id in self.may_fail)
         if not cause:
             raise self.broken(f"{new.id} was terminated without cause: {code} {new.reason}", new.id)
+
+    def _notices(self, before: View, view: View) -> None:
+        """Whoever is told to go has the time that was promised, whatever is said later."""
+        for id, lease in view.leases.items():
+            if not lease.evicted:
+                self.promised.pop(id, None)
+                continue
+            old = before.leases.get(id)
+            if old is None or not old.evicted:
+                if id not in self.promised or lease.noticed == self._now():
+                    self.promised[id] = lease.until
+                if lease.until - (lease.noticed or 0) not in NOTICES:
+                    raise self.broken(
+                        f"{id} was told to go within {lease.until - (lease.noticed or 0)} µs", id
+                    )
+            elif old.until != lease.until:
+                raise self.broken(f"{id} was to go at {old.until}, and then at {lease.until}", id)
 
     def was_asked(self, what: str, instance_id: str) -> bool:
         return any(a.what == what and instance_id in a.ids and a.outcome != "refused" for a in self.asked)

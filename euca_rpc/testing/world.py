@@ -56,6 +56,7 @@ from euca_rpc.testing import checks, turnstile
 from euca_rpc.testing.clients import Clients
 from euca_rpc.testing.history import Broken, History, Host
 from euca_rpc.testing.network import Network
+from euca_rpc.testing.restless import Restless
 from euca_rpc.testing.timeline import Killed, Process, Storm, Timeline
 from euca_rpc.types import Caller, Image, Setting, Size, User
 from euca_rpc.wire.contracts import CLOUD, CLUSTER, NODE, object_name
@@ -77,6 +78,7 @@ class Shape:
     quota: int = 9  # instances per account: less than there is room for
     poll: int = reconcile.POLL
     lease: Micros = 0  # 0: machines run as long as they are wanted
+    restless: bool = False  # a policy evicts, drains, puts to sleep and wakes whatever there is
     queues: bool = False  # a policy lets launches wait now and then, and clients are ready to wait for room
 
 
@@ -152,6 +154,7 @@ class World:
         self.concurrency = 0.3  # of launches during which another client gets its turn
         self.interleaving = 0.2  # of a job's open points at which the world goes on in its middle
         self.store = ImageStore(self.clock, seed)
+        self.restless = Restless()
         self._incarnations = 0
         self._depth = 0
         self._began = (time.perf_counter(), self.clock.at)  # only to tell the speed
@@ -244,6 +247,8 @@ class World:
         plugins = {**_policies(), **load(["lease"])} if self.shape.lease else _policies()
         if self.shape.queues:
             plugins = {**plugins, "turnstile": turnstile}
+        if self.shape.restless:
+            plugins = {**plugins, "restless": self.restless}
         engine = Engine(plugins, cloud_policy=self.shape.policy, clock=self.clock, isolation=Inline())
         self.cloud = CloudController(
             store,
@@ -258,6 +263,7 @@ class World:
                 Blobs("https://127.0.0.1:1", TICKET_KEY),
                 AddressPool("127.31.0.0/26"),
                 self.shape.poll,
+                tends=engine,
             ),
         )
         process.service = self.cloud
@@ -280,6 +286,7 @@ class World:
             self.clock,
             self._ids(process.name),
             poke=lambda: carrier.call(object_name(CLOUD), "poke", {}, lambda answer: None),
+            wake_node=lambda node, mac: self.hypervisors[node].wake(self.random.randint(1, 30) * SECOND),
         )
         process.drive(process.service)
 
@@ -302,6 +309,7 @@ class World:
             disks=NoDisks(),
             store=partial(self.store.store, name),
             crash=lambda point: self._point(process, point),
+            rest=self.hypervisors[name].sleep,
         )
         process.drive(process.service)
 

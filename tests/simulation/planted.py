@@ -18,6 +18,7 @@ from euca_rpc.cloud import (
     nodes,
     reconcile,
     reports,
+    tending,
     view,
     waiting,
 )
@@ -609,6 +610,42 @@ def who_waited_takes_room_that_others_took(patch):
 
     patch(waiting, "place", credulous)
 
+
+# ------------------------------------------------------------------------------------------------ what policies want
+@bug
+def one_on_its_way_to_bed_takes_machines(patch):
+    """A node is out of use when it is silent, not from the moment at which it was told to sleep."""
+    real = view._unusable
+    patch(view, "_unusable", lambda n, zone, node: real(replace(n, power="on"), zone, node))
+
+
+@bug
+def a_later_notice_takes_the_place_of_the_first(patch):
+    """A policy says the same as long as the same is so: each time the notice begins anew."""
+    real = tending.evict
+
+    def anew(v, now, policy, action, letter):
+        old = v.leases.get(action.instance)
+        without = v.leases.delete(action.instance) if old is not None and old.evicted else v.leases
+        return real(replace(v, leases=without), now, policy, action, letter)
+
+    patch(tending, "evict", anew)
+
+
+@bug
+def a_notice_is_not_waited_for(patch):
+    """Who is to go goes when it is told."""
+    real = tending.evict
+    patch(
+        tending, "evict", lambda v, now, p, action, letter: real(v, now, p, replace(action, notice=0), letter)
+    )
+
+
+RESTLESS = {  # these show themselves only where a policy tends
+    "one_on_its_way_to_bed_takes_machines",
+    "a_later_notice_takes_the_place_of_the_first",
+    "a_notice_is_not_waited_for",
+}
 
 QUEUES = {  # these show themselves only where launches wait
     "who_waits_counts_against_no_quota",

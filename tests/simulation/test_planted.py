@@ -32,6 +32,7 @@ def test_a_planted_bug_is_caught(memory, monkeypatch, name):
                 seed,
                 captures=name in planted.CAPTURES,
                 queues=name in planted.QUEUES,
+                restless=name in planted.RESTLESS,
             )
             campaign.run()
         except Broken as broken:

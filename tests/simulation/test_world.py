@@ -18,6 +18,7 @@ from euca_rpc.testing.history import Broken
 
 SEEDS = range(20)
 CAPTURED = (101, 102, 104, 105)
+RESTLESS = (301, 302, 303, 304)
 LEASED = (201, 202, 203, 204)
 QUEUED = (301, 302, 303, 304, 305, 306)
 MORE = range(1000, 1400)
@@ -62,6 +63,18 @@ def test_launches_that_wait_are_placed_once_or_given_up_whatever_happens(memory)
     print(f"{waited} machines waited, {placed} of them were placed, {given_up} were given up")
     assert placed > 20
     assert given_up > 3
+
+
+def test_who_is_told_to_go_has_the_time_and_only_empty_nodes_sleep_whatever_happens(memory):
+    kinds, evicted = Counter(), 0
+    for seed in RESTLESS:
+        world = live(memory, seed, restless=True, minutes=8).world
+        kinds.update(line.what for line in world.history.lines if line.what in ("sleep", "wake"))
+        evicted += sum(rows[-1][1].reason_code == leases.EVICTED for rows in world.history.ledger.values())
+    print(f"{evicted} machines were evicted; {dict(kinds)}")
+    assert evicted > 10
+    assert kinds["sleep"] > 20
+    assert kinds["wake"] > 20
 
 
 def test_leases_end_on_time_whatever_happens(memory):
