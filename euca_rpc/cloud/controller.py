@@ -224,7 +224,8 @@ class CloudController:
                 case leases.End():
                     self.journal.do(partial(leases.end, ids=action.ids))
                 case waiting.AskAgain():
-                    turns_due = now if self._turns.take(action.ids) else turns_due
+                    self._turns.take(action.ids)
+                    turns_due = now  # others may be next, or have their own moment
                 case waiting.GiveUp():
                     self.journal.do(partial(waiting.give_up, ids=action.ids))
                 case waiting.Sweep():

@@ -63,7 +63,6 @@ class Placer(Protocol):
 class Turns:
     def __init__(self, placer: Placer, journal: Journal, clock: Clock, pool: launch.AddressPool) -> None:
         self._placer, self._journal, self._clock, self._pool = placer, journal, clock, pool
-        self._conflicts = 0
         self._known: tuple[object, ...] = ()
         self._due: Micros | None = None
 
@@ -79,9 +78,9 @@ class Turns:
     def _same(self, known: tuple[object, ...]) -> bool:
         return len(self._known) > 0 and all(a is b for a, b in zip(known, self._known, strict=True))
 
-    def take(self, ids: Sequence[str]) -> bool:
-        """Whether some are to be asked again at once: others took the room meanwhile."""
-        self._conflicts = 0
+    def take(self, ids: Sequence[str]) -> None:
+        """Ask about them, and about the whole line if a policy places batches.  Those whose room others took meanwhile
+        stay as they were: they are to be asked again at once."""
         placed: set[str] = set()
         view = self._journal.view
         policy = self._placer.arranger(view)
@@ -89,7 +88,6 @@ class Turns:
         for id in ids:
             if id not in placed:
                 self._ask(id, policy if arranged else "")
-        return self._conflicts > 0
 
     # ------------------------------------------------------------------------------------------------- a batch
     def _arrange(self, view: View, policy: str, placed: set[str]) -> bool:
@@ -151,7 +149,7 @@ class Turns:
             lease = self._placer.lease(wanted, view)
             self._journal.do(partial(waiting.place, id=id, nodes=nodes, pool=self._pool, lease=lease))
         except launch.Conflict:
-            self._conflicts += 1  # it stays as it was
+            return
         except EucaError as refusal:
             self._refused(id, view, refusal)
 

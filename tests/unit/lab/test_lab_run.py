@@ -223,7 +223,8 @@ def test_who_a_policy_lets_wait_is_in_the_record_when_it_is_placed_or_ended(
 
     plugins = {"greedy": load(["greedy"])["greedy"], "nights": Nights()}
     monkeypatch.setattr(run, "load", lambda names: plugins)
-    workload = asks((0, 4, 5), (10, 1, 30), (20, 3, 10), (30, 2, 10), (150, 4, 1))
+    # the first ends at 50 s: then all are asked once more, and again at the moment that they were told
+    workload = asks((0, 4, 50), (10, 1, 30), (20, 3, 10), (30, 2, 10), (150, 4, 1))
     assert fates(workload) == {"r0": 0.0, "r1": 100.0, "r2": "policy_refused", "r3": 100.0, "r4": 150.0}
     record = run.simulate(workload, run.Plan(alike(1, 4), "greedy"))
     assert [stay.wait / SECOND for stay in record.stays] == [0, 90, 70, 0]
