@@ -24,6 +24,7 @@ from euca_rpc.shown import (
     Person,
     PolicyStatus,
     Present,
+    Published,
     QuotaStatus,
     SignUpForm,
     UsagePoint,
@@ -248,5 +249,11 @@ class Nodes(Protocol):
     def fence(self, caller: Caller, id: str) -> None:
         """The administrator states that the host is off; its instances end."""
         ...
+
+    def sleep(self, caller: Caller, id: str, asleep: bool = True) -> None:
+        """Puts an empty node to sleep, or wakes it; state_conflict says why not."""
+        ...
+
+    def published(self, caller: Caller) -> list[Published]: ...
 
     def policies(self, caller: Caller) -> list[PolicyStatus]: ...

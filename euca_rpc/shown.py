@@ -253,6 +253,15 @@ class NodeStatus:
     warnings: tuple[str, ...]
     free: Size
     instances: int
+    resting: str = ""  # it sleeps, or is on its way there or back, as it should: its silence is no trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What policies see of the world outside."""
+
+    name: str
+    value: str  # JSON
 
 
 @dataclass(frozen=True, slots=True)

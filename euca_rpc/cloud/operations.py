@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
-from euca_rpc.cloud import nodes, policies
+from euca_rpc.cloud import nodes, policies, power, published
 from euca_rpc.cloud.accounts import check_administrator
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.nodes import Trust
 from euca_rpc.cloud.policies import Policies
-from euca_rpc.cloud.view import View, silence
-from euca_rpc.shown import NodeStatus, PolicyStatus, Reach
+from euca_rpc.cloud.view import View, rest, silence
+from euca_rpc.shown import NodeStatus, PolicyStatus, Published, Reach
 from euca_rpc.types import Caller, Contact, Node
 
 
@@ -34,6 +35,17 @@ class Nodes:
         check_administrator(caller)
         fence(self._journal, self._trust, caller, id)
         self._wake()
+
+    def sleep(self, caller: Caller, id: str, asleep: bool = True) -> None:
+        check_administrator(caller)
+        wish = (power.sleep if asleep else power.wake)(caller, id, "an administrator wished it")
+        self._journal.do(wish)
+        self._wake()
+
+    def published(self, caller: Caller) -> list[Published]:
+        check_administrator(caller)
+        rows = published.rows(self._journal.view)
+        return [Published(row["name"], json.dumps(row["value"], ensure_ascii=False)) for row in rows]
 
     def policies(self, caller: Caller) -> list[PolicyStatus]:
         check_administrator(caller)
@@ -67,4 +79,5 @@ def _status(view: View, n: Node) -> NodeStatus:
         () if trouble else contact.warnings,
         target.room,
         len(view.on_node.get(n.id, ())),
+        "" if n.admin_state == "fenced" or power.overdue(n) else rest(n),
     )

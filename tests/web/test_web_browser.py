@@ -21,6 +21,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from web_scene import PASSWORD, ImageStore, Scene
 
+from euca_rpc.cloud.published import publish
 from euca_web.routes import ANYONE, ROUTES
 
 pytestmark = pytest.mark.timeout(300)  # dozens of pages, on a busy machine
@@ -65,6 +66,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     scene.core.people.disable(admin, "bob")
     scene.core.nodes.drain(admin, "z1/h1", True)
     scene.core.images.enable(admin, scene.private_image("ann", 77), False)
+    scene.journal.do(publish("admin", "spot.price", {"eu": 0.25}))
     with pytest.raises(Exception, match=r"c1\.xlarge"):
         scene.launch("admin", vm_type="c1.xlarge", min_count=9, max_count=9)
     yield scene

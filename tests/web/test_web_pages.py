@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from web_scene import PASSWORD, Browser
 
 from euca_rpc.cloud.changes import Outcome, Put
+from euca_rpc.cloud.published import publish
 from euca_rpc.errors import EucaError
 from euca_web import euca_interface
 from euca_web.pages.staff_records import cell
@@ -420,3 +421,28 @@ def test_a_machine_that_waits_on_no_node_is_shown_like_any_other(make_scene: Any
         assert "held until there is room" in browser.get(f"/instances/{id}").shown
     for path in ("/admin/nodes", "/admin/policies", "/admin/usage"):
         assert scene.browser("admin").get(path).status == 200
+
+
+def test_a_node_that_sleeps_is_no_trouble_and_what_policies_see_is_shown(make_scene: Any) -> None:
+    scene = make_scene()
+    admin = scene.browser("admin")
+    row = replace(scene.world.view.nodes["z0/h0"], sleeps=True)
+    scene.journal.do(lambda view, now: Outcome((Put(row),)))
+    assert "/admin/nodes/z0/h0/sleep" in admin.get("/admin/nodes").text
+    assert admin.get("/admin/nodes/z0/h0/sleep").status == 200
+    assert admin.post("/admin/nodes/z0/h0/sleep").location == "/admin/nodes"
+    shown = admin.get("/admin/nodes").shown
+    assert "going to sleep to save power" in shown
+    assert "an administrator wished it" in shown
+    asleep = replace(scene.world.view.nodes["z0/h0"], power="asleep", power_deadline=None)
+    scene.journal.do(lambda view, now: Outcome((Put(asleep),)))
+    page = admin.get("/admin/nodes")
+    assert "woken by demand" in page.shown
+    assert admin.post("/admin/nodes/z0/h0/wake").status == 303
+    assert "being woken since" in admin.get("/admin/nodes").shown
+    assert scene.browser("ann").post("/admin/nodes/z0/h0/sleep").status == 403
+    evil = "<script>alert(1)</script>"
+    scene.journal.do(publish("admin", "spot.price", {"eu": 0.25, evil: evil * 100}))
+    text = admin.get("/admin/policies").text
+    assert "spot.price" in text
+    assert "<script>alert" not in text

@@ -1,4 +1,4 @@
-"""For administrators: zones and nodes, VM types, policies and the launches that were refused."""
+"""For administrators: zones and nodes, VM types, policies, what they see, and the launches that were refused."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ CHANGES = {
         "takes no more machines.",
     ),
     "undrain": Change("Use again", "Put machines on this node again?", done="takes machines again."),
+    "sleep": Change(
+        "Put to sleep",
+        "Put this node to sleep?",
+        "It holds no machine, and takes none until it is woken: by you, or by a policy.",
+        "is put to sleep.",
+    ),
+    "wake": Change("Wake", "Wake this node?", done="is being woken."),
     "fence": Change(
         "Fence",
         "Do you state that this host is powered off?",
@@ -47,6 +54,8 @@ def change(asked: Asked) -> Answer:
     match asked.path["change"]:
         case "fence":
             nodes_.fence(asked.caller, id)
+        case "sleep" | "wake" as other:
+            nodes_.sleep(asked.caller, id, other == "sleep")
         case other:
             nodes_.drain(asked.caller, id, other == "drain")
     return Redirect("/admin/nodes", f"{id} {change_.done}")
@@ -99,6 +108,7 @@ def policies(asked: Asked) -> Page:
         "policies.html",
         {
             "policies": asked.core.nodes.policies(asked.caller),
+            "published": asked.core.nodes.published(asked.caller),
             "refusals": [(event, refusal(event)) for event in refused.rows],
         },
     )
