@@ -242,6 +242,10 @@ def cloud(config: Config) -> Iterator[Finding]:
         yield Finding(
             f"node {node}", False, "silent", f"is its host on? If it is off for good: euca node fence {node}"
         )
+    for node, said in told["nodes"].get("not_waking", {}).items():
+        yield Finding(
+            f"node {node}", False, said, "does [cluster] wake_command wake it? Or switch it on by hand"
+        )
     for node, said in told["nodes"]["warnings"].items():
         for warning in said:
             yield Finding(f"node {node}", False, warning, "make room on that host, or drain the node")

@@ -56,7 +56,8 @@ def parts(config: Config, expect: list[str] | None = None) -> list[Part]:
         node = known.get(id)
         if node is None:
             found.append(Part(f"node {id}", False, "not known yet"))
-        elif node["state"] == "active":  # one that is drained or fenced is waited for by nobody
+        elif node["state"] == "active" and node.get("power", "on") == "on":
+            # one that is drained, fenced or asleep is waited for by nobody
             found.append(Part(f"node {id}", bool(node["up"]), str(node["trouble"] or "")))
     return found
 

@@ -66,7 +66,8 @@ def show(one: Invocation, cloud: dict[str, Any]) -> None:
                 zone["name"] + ("" if zone["up"] else f" (silent: {zone['trouble']})")
                 for zone in cloud["zones"]
             ],
-            "nodes": f"{nodes['total']}, silent: {', '.join(nodes['silent']) or 'none'}",
+            "nodes": f"{nodes['total']}, silent: {', '.join(nodes['silent']) or 'none'}"
+            + (f", asleep or on the way: {', '.join(resting)}" if (resting := nodes.get("resting")) else ""),
             "instances": cloud["instances"] or "none",
             "clock": cloud["clock"] or "right",
         }

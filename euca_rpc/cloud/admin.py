@@ -93,9 +93,12 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         "nodes": {
             "total": len(_listed(c)),
             "silent": [
-                n.id for n in _listed(c) if n.admin_state != "fenced" and _silence(c, n) and not _rests(n)
+                n.id
+                for n in _listed(c)
+                if n.admin_state != "fenced" and _silence(c, n) and n.power == power.ON
             ],
-            "resting": {n.id: rest(n) for n in _listed(c) if n.power != power.ON},
+            "resting": {n.id: rest(n) for n in _listed(c) if _rests(n)},
+            "not_waking": {n.id: rest(n) for n in _listed(c) if power.overdue(n)},
             "warnings": {n.id: said for n in _listed(c) if (said := _warnings(c, n))},
         },
         "instances": states,

@@ -56,7 +56,9 @@ def instance(view: View, i: Instance) -> dict[str, Any]:
         told["deadline"] = moment(i.deadline)
     if (lease := leases.of(view, i)) is not None:
         told["lease"] = {"until": moment(lease.until), "then": lease.then, "policy": lease.policy}
-        if lease.ahead is not None:
+        if lease.evicted:
+            told["lease"] |= {"evicted": lease.evicted, "told": moment(lease.noticed or 0)}
+        elif lease.ahead is not None:
             told["lease"]["warned" if lease.warned else "warns"] = moment(lease.until - lease.ahead)
     if i.reason:
         told |= {"reason_code": i.reason_code, "reason": i.reason}

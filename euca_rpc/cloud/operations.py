@@ -10,7 +10,7 @@ from euca_rpc.cloud.accounts import check_administrator
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.nodes import Trust
 from euca_rpc.cloud.policies import Policies
-from euca_rpc.cloud.view import View, rest, silence
+from euca_rpc.cloud.view import View, rest, rest, silence
 from euca_rpc.shown import NodeStatus, PolicyStatus, Published, Reach
 from euca_rpc.types import Caller, Contact, Node
 
@@ -71,6 +71,8 @@ def _status(view: View, n: Node) -> NodeStatus:
     trouble = silence(view.contacts.get(n.zone)) or silence(view.contacts.get(n.id))
     if n.admin_state == "fenced":
         trouble = "fenced by an administrator: it is asked nothing, until it is added again"
+    elif n.power != "on":
+        trouble = rest(n)
     target = view.targets[n.id]
     return NodeStatus(
         n,

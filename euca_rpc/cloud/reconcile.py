@@ -22,7 +22,7 @@ from euca_rpc.changed import changed
 from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, Soft, event
-from euca_rpc.cloud.view import Poll, View, silence
+from euca_rpc.cloud.view import Poll, View, rest, silence
 from euca_rpc.types import Event, Instance, Intent, Seen
 
 POLL: Micros = 2 * SECOND
@@ -142,6 +142,8 @@ def why_unreachable(view: View, node_id: str) -> str:
         return "which is not known"
     if not node.asked:
         return f"which was {node.admin_state} by an administrator"
+    if node.power != "on":
+        return f"which is {rest(node)}"
     said = silence(view.contacts.get(node.zone))
     if said:
         return f"whose cluster controller is {said}"

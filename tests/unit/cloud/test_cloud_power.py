@@ -164,6 +164,18 @@ def test_to_sleep_and_back(farm):
     farm.cloud.core.instances.launch(farm.caller, LaunchRequest("emi-00000001"))
 
 
+def test_one_that_does_not_wake_is_raised(farm):
+    go_to_sleep(farm)
+    command(farm, "node_wake", name="h1")
+    farm.clock.advance(power.RISE)
+    farm.cloud.step()
+    told = command(farm, "status")["nodes"]
+    assert (told["silent"], told["resting"]) == ([], {})
+    assert "did not wake within 10 minutes" in told["not_waking"]["open/h1"]
+    (shown,) = farm.cloud.core.nodes.describe(farm.caller)
+    assert "did not wake" in shown.reach.trouble
+
+
 def test_the_power_of_a_node_is_durable(farm, reopen):
     go_to_sleep(farm)
     again = reopen(farm)
