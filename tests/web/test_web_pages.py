@@ -391,6 +391,9 @@ def test_a_portal_without_its_certificate_says_what_to_do(scene: Any, tmp_path: 
         ({}, "https only"),
         ({**gone, "threads": 0}, "at least 1"),
         ({**gone, "thread": 1}, "'threads'"),
+        ({**gone, "names": "cloud"}, "list of texts"),
+        ({**gone, "names": [1]}, "list of texts"),
+        ({**gone, "hsts_seconds": True}, "must be a int"),
     ):
         with pytest.raises(EucaError, match=said):
             euca_interface(scene.core, wrong)

@@ -80,6 +80,22 @@ def test_uploads_of_others_urls_and_wrong_words_register_nothing(scene: Any) -> 
     assert scene.ask("GET", "/v1/images", by="admin").json == before
 
 
+def test_a_disabled_image_is_launched_by_nobody(make_scene: Any) -> None:
+    scene = make_scene()
+    path = "/v1/images/emi-00000001"
+    change = lambda enabled, by: scene.ask("PATCH", path, {"enabled": enabled}, by=by)
+    assert (change(False, "ann").status, change(False, "ann").problem) == (403, "denied")
+    off = change(False, "admin")
+    assert (off.status, off.json["state"]) == (200, "disabled")
+    assert scene.ask("GET", "/v1/images?state=disabled", by="admin").json["items"][0]["id"] == "emi-00000001"
+    assert scene.ask("GET", path, by="ann").status == 404
+    launch = scene.ask("POST", "/v1/instances", {"image_id": "emi-00000001", "type": "m1.small"}, by="ann")
+    assert (launch.status, launch.problem) == (409, "image_unavailable")
+    assert change(True, "admin").json["state"] == "available"
+    assert scene.ask("GET", path, by="ann").status == 200
+    assert scene.ask("PATCH", path, {"enabled": "yes"}, by="admin").problem == "parameter_invalid"
+
+
 def test_permissions_are_the_owners_and_replace_what_was(scene: Any) -> None:
     image = scene.ask("POST", "/v1/images", {"location": upload(scene, "ann"), "name": "shared"}, "ann").json[
         "id"
