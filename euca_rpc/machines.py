@@ -95,3 +95,4 @@ class NodeReport:
     captures: tuple[CaptureReport, ...] = ()  # that it was not told to forget yet
     sleeps: bool = False  # it can be put to sleep
     mac: str = ""  # what wakes it then
+    now: Micros = 0  # by the node's clock, when it said this

@@ -24,7 +24,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
     "ledger",
     cls=Command,
     help="What was used, by account and user: hours of instances, cores, GB of memory and GB of disk, each machine from the moment "
-    "when it was seen running to the moment when it was seen to have ended. It is worked out from the usage rows, which are "
+    "when its node saw it running to the moment when its node saw that it had ended. It is worked out from the usage rows, which are "
     "written in the transactions of those events.",
     examples="euca ledger --from 2026-11-01 --to 2026-12-01\neuca ledger --csv november.csv\neuca ledger --json | jq '.rows[].user'",
 )

@@ -145,11 +145,12 @@ def want_rebooted(i: Instance, now: Micros) -> Instance:
 # --------------------------------------------------------------------------------------------- what is seen
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a report made of a row.  `began` and `ended` open and close the usage row of its generation."""
+    """What a report made of a row.  `began` and `ended` open and close the usage row of its generation, at the moment `at`."""
 
     row: Instance
     began: bool = False
     ended: bool = False
+    at: Micros = 0
 
 
 def charged(i: Instance) -> bool:
@@ -158,9 +159,10 @@ def charged(i: Instance) -> bool:
     return i.seen_generation == i.generation and i.running_since is not None
 
 
-def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
+def observe(i: Instance, m: MachineReport, now: Micros, since: Micros | None = None) -> Observation | None:
     """What the node's word ``m`` makes of row ``i``; None if nothing.  The caller has checked that the report comes
-    from the instance's own node.  Another generation than the current one tells nothing about the current one."""
+    from the instance's own node.  Another generation than the current one tells nothing about the current one.
+    ``since``: the moment from which it is so, if the node knows; for what is charged, and never outside of what can be."""
     if m.generation != i.generation or i.ended_at is not None:
         return None
     seen = Seen(m.seen)
@@ -170,6 +172,8 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
     ran = charged(i)
     runs = seen is Seen.RUNNING
     began, ended = runs and not ran, ran and not runs
+    earliest = i.running_since if ran else i.launched_at if i.generation == 1 else i.seen_at
+    at = now if since is None else min(now, max(since, earliest or 0))
     row = changed(
         i,
         seen=seen,
@@ -182,7 +186,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
         or m.private_address,  # an assigned address is never a node's to change
         public_address=i.public_address or m.public_address,
         attempted=True,
-        running_since=now if began else i.running_since if runs else None,
+        running_since=at if began else i.running_since if runs else None,
         version=i.version + 1,
     )
     if seen is Seen.ABSENT:
@@ -191,7 +195,7 @@ def observe(i: Instance, m: MachineReport, now: Micros) -> Observation | None:
         row = changed(row, deadline=None)
     elif row.intent is Intent.RUNNING:
         row = _wanted(row, m, seen, now)
-    return Observation(row, began, ended)
+    return Observation(row, began, ended, at)
 
 
 def _wanted(row: Instance, m: MachineReport, seen: Seen, now: Micros) -> Instance:

@@ -79,17 +79,23 @@ class Reader:
             now[machine.instance_id] = (one, machine)
             machines.append(machine)
         self._last[node] = now
-        return changed(self._head(node, wire), version=wire["version"], machines=tuple(machines))
+        head = self._head(node, wire)
+        return changed(head, version=wire["version"], now=wire.get("now", 0), machines=tuple(machines))
 
     def _head(self, node: str, wire: Mapping[str, Any]) -> NodeReport:
         """What a report says of the node itself: whichever version it is of."""
-        words = {name: value for name, value in wire.items() if name not in ("machines", "version")}
-        version = wire.get("version")
+        words = {name: value for name, value in wire.items() if name not in ("machines", "version", "now")}
         known = self._itself.get(node)
-        if known is not None and known[0] == words and type(version) is int and 0 <= version <= _LARGEST:
+        numbers = (wire.get("version"), wire.get("now", 0))
+        if (
+            known is not None
+            and known[0] == words
+            and all(type(n) is int and 0 <= n <= _LARGEST for n in numbers)
+        ):
             return known[1]
         report = unpack(NodeReport, {**wire, "machines": []})
         _check("version", report.version, 0, _LARGEST)
+        _check("now", report.now, 0, _LARGEST)
         for name, value in zip(("cores", "memory_mb", "disk_gb"), report.offer.parts(), strict=True):
             _check(name, value, 0, 1 << 40)
         for name in ("boot_id", "hypervisor", "architecture"):
@@ -104,6 +110,7 @@ def _check_machine(m: MachineReport) -> None:
     if m.seen not in _SEEN:
         raise EucaError("parameter_invalid", f"{m.instance_id[:20]} is {m.seen[:20]!r}, which is no state")
     _check("generation", m.generation, 0, _LARGEST)
+    _check("since", m.since, 0, _LARGEST)
     _check("reboots", m.reboots, 0, _LARGEST)
     _check("the length of detail", len(m.detail), 0, 4000)
     for name in ("instance_id", "end", "private_address", "public_address"):

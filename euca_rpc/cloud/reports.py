@@ -39,7 +39,8 @@ def take(
         if report is not None and report.node == node_id:
             clean = node_id not in left and not told.get("silent_since")
             _node(node, report, clean, now, changes, events)
-            _machines(view, node, report, now, changes, events)
+            heard = _heard(answer, told, now)
+            _machines(view, node, report, heard, now, changes, events)
     return Outcome(tuple(changes), tuple(events))
 
 
@@ -110,8 +111,28 @@ def _node(
         events.append(event(kind, node.id, now, node.id, facts=facts))
 
 
+def _heard(answer: Mapping[str, Any], told: Mapping[str, Any], now: Micros) -> Micros | None:
+    """When the cluster controller was given the report that it passes on, by the cloud's clock; None: it does not say."""
+    said, came = answer.get("now"), told.get("told_at")
+    return now - max(0, said - came) if type(said) is int and type(came) is int and came > 0 else None
+
+
+def _since(m: MachineReport, report: NodeReport, heard: Micros | None) -> Micros | None:
+    """When it became so, by the cloud's clock.  Only lengths of time are taken from other clocks, which may be wrong; so what
+    happened while nobody here could be told of it is known all the same."""
+    if heard is None or not m.since or not report.now:
+        return None
+    return heard - max(0, report.now - m.since)
+
+
 def _machines(
-    view: View, node: Node, report: NodeReport, now: Micros, changes: list[Change], events: list[Event]
+    view: View,
+    node: Node,
+    report: NodeReport,
+    heard: Micros | None,
+    now: Micros,
+    changes: list[Change],
+    events: list[Event],
 ) -> None:
     contact = view.contacts.get(node.id)
     before: Mapping[str, MachineReport] = contact.told if contact is not None else {}
@@ -123,7 +144,7 @@ def _machines(
         row = view.instances.get(machine.instance_id)
         if row is None or row.node != node.id:
             continue
-        seen = lifecycle.observe(row, machine, now)
+        seen = lifecycle.observe(row, machine, now, _since(machine, report, heard))
         if seen is not None:
             _record(row, seen, now, changes, events)
     for instance_id in sorted(i for i in view.on_node.get(node.id, ()) if i not in mentioned):
@@ -137,11 +158,11 @@ def _record(
 ) -> None:
     new = seen.row
     changes.append(Put(new))
-    usage = usage_row(old, now)
+    usage = usage_row(old, seen.at)
     if seen.began:
         changes.append(Put(usage))
     if seen.ended:
-        changes.append(Put(replace(usage, began=old.running_since or now, ended=now)))
+        changes.append(Put(replace(usage, began=old.running_since or seen.at, ended=seen.at)))
     facts = {
         "seen": str(new.seen),
         "state": lifecycle.state(new),
@@ -152,8 +173,10 @@ def _record(
         facts["reason"] = new.reason
     if new.seen_detail:
         facts["detail"] = new.seen_detail
+    if seen.began or seen.ended:
+        facts["since"] = seen.at  # what is charged begins or ends there
     if seen.ended and old.running_since is not None:  # of this run, for policies that count it
-        facts["core_seconds"] = old.cores * (now - old.running_since) / SECOND
+        facts["core_seconds"] = old.cores * (seen.at - old.running_since) / SECOND
     events.append(event("instance.seen", new.id, now, new.node, new.account_id, facts))
 
 

@@ -72,6 +72,7 @@ class Line:
     again: bool = False  # hurried while a call was outstanding: its answer may be older than the news
     failures: int = 0
     heard_at: Micros | None = None
+    told_at: Micros = 0  # when the report that is here came
     heard_mono: Micros | None = None
     silent_since: Micros | None = None
     trouble: str = ""
@@ -158,7 +159,7 @@ def heard(
         if line.report is None or report["same"] != line.version:  # it means a report that is not here
             alive = replace(alive, report=None, version=None, due=_asked(line) + settings.gap)
     else:
-        alive = replace(alive, report=report, version=report["version"])
+        alive = replace(alive, report=report, version=report["version"], told_at=now)
     return hurry(alive, mono, settings) if line.again else alive
 
 

@@ -306,6 +306,7 @@ def _told(line: Line, known: int | None) -> dict[str, Any]:
         "silent_since": line.silent_since,
         "trouble": line.trouble,
         "version": line.version,
+        "told_at": line.told_at,
         "report": None if line.report is None or known == line.version else dict(line.report),
     }
 

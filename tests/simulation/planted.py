@@ -188,7 +188,7 @@ def started_again_as_the_same_generation(patch):
 def another_generation_is_listened_to(patch):
     """What is said of an older generation is taken for the current one."""
     real = lifecycle.observe
-    patch(lifecycle, "observe", lambda i, m, now: real(i, replace(m, generation=i.generation), now))
+    patch(lifecycle, "observe", lambda i, m, *at: real(i, replace(m, generation=i.generation), *at))
 
 
 @bug
@@ -210,8 +210,8 @@ def a_terminated_one_is_started_again(patch):
     """A host loss starts whatever was there, whatever is wanted."""
     real = lifecycle.observe
 
-    def eager(i, m, now):
-        seen = real(i, m, now)
+    def eager(i, m, now, since):
+        seen = real(i, m, now, since)
         if seen is not None and i.intent is Intent.TERMINATED and m.seen == Seen.STOPPED:
             return replace(seen, row=lifecycle.want_started(seen.row, now))
         return seen
@@ -304,7 +304,7 @@ def anybody_may_report_anything(patch):
     """The reporting node is not compared with the instance's node."""
     real = reports._machines
 
-    def credulous(v, node, report, now, changes, events):
+    def credulous(v, node, report, heard, now, changes, events):
         named = {m.instance_id for m in report.machines}
         elsewhere = {
             i: replace(r, node=node.id)
@@ -312,7 +312,7 @@ def anybody_may_report_anything(patch):
             if (r := v.instances.get(i)) is not None and r.node != node.id
         }
         before = len(changes)
-        real(replace(v, instances=v.instances.update(elsewhere)), node, report, now, changes, events)
+        real(replace(v, instances=v.instances.update(elsewhere)), node, report, heard, now, changes, events)
         for n in range(before, len(changes)):
             row = changes[n].row
             if getattr(row, "id", None) in elsewhere:
@@ -348,8 +348,8 @@ def usage_begins_when_it_ends(patch):
     """The moment since when it runs is not kept."""
     real = lifecycle.observe
 
-    def timeless(i, m, now):
-        seen = real(i, m, now)
+    def timeless(i, m, now, since):
+        seen = real(i, m, now, since)
         return seen and replace(seen, row=replace(seen.row, running_since=now))
 
     patch(lifecycle, "observe", timeless)

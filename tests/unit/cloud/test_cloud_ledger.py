@@ -14,8 +14,9 @@ from euca_rpc.cli.ledger import COLUMNS, sheet
 from euca_rpc.clock import HOUR, MINUTE, SECOND, iso
 from euca_rpc.cloud import accounts, admin, lifecycle, nodes
 from euca_rpc.errors import EucaError
-from euca_rpc.machines import MachineReport
-from euca_rpc.types import Caller, LaunchRequest
+from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.types import Caller, LaunchRequest, Size, Usage
+from euca_rpc.wire.codec import pack
 
 
 def replay(bench, since, until):
@@ -37,9 +38,9 @@ def replay(bench, since, until):
         if e.kind == "instance.launched":
             users[e.subject], sizes[e.subject] = e.actor, facts["size"]
         elif e.kind == "instance.seen" and facts["seen"] == "running":
-            began.setdefault(e.subject, e.at)
+            began.setdefault(e.subject, facts.get("since", e.at))
         elif e.kind in ("instance.seen", "instance.fenced"):
-            close(e.subject, e.at)
+            close(e.subject, facts.get("since", e.at))
     for id in list(began):
         close(id, until)
     return {user: tuple(sums) for user, sums in used.items() if any(sums)}
@@ -172,3 +173,51 @@ def test_no_cell_of_the_csv_is_a_formula():
         assert row[0] == "100000000001"
         assert row[1] == row[2] == ("'" + name if name[0] in "=+-@\t\r" else name)
         assert row[3:] == ["1.500"] * 4
+
+
+@pytest.mark.parametrize("skew", [0, -2 * HOUR, 30 * MINUTE])  # of the node's clock against the cloud's
+@pytest.mark.parametrize("lag", [0, 20 * SECOND])  # since the cluster controller was given the report
+def test_what_happened_while_nobody_could_be_told_is_charged_as_it_was(bench, skew, lag):
+    """Its node says for how long it has been so, its cluster controller for how long it has known."""
+    bench.add_node()
+    (made,) = bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001")).instances
+    id, launched = made.instance.id, bench.clock.now()
+
+    def told(seen, ago):
+        bench.clock.advance(60 * SECOND)
+        bench.cloud.step()
+        theirs = bench.clock.now() + 3 * SECOND - lag + skew  # `answer` lets 3 s pass
+        machine = MachineReport(id, 1, 0, seen, since=theirs - ago if ago is not None else 0)
+        report = NodeReport(
+            "open/h1", "boot-1", "simulated", "x86_64", Size(4, 2048, 100), 1, (machine,), now=theirs
+        )
+        moment = 7_000_000_000 * SECOND  # the cluster controller's clock may be anywhere
+        entry = {
+            "heard_at": moment,
+            "silent_since": None,
+            "trouble": "",
+            "version": 1,
+            "told_at": moment - lag,
+        }
+        entry["report"] = pack(report)
+        bench.answer("open", {"now": moment, "start_id": "s", "roster": True, "nodes": {"open/h1": entry}})
+        return bench.clock.now()
+
+    started = told("running", 8 * SECOND) - 8 * SECOND - lag
+    bench.cloud.core.instances.terminate(bench.caller, [id])
+    ended = told("absent", 12 * SECOND) - 12 * SECOND - lag
+    (usage,) = bench.cloud.store.select(Usage)
+    assert (usage.began, usage.ended) == (started, ended)
+    assert launched < started < ended < bench.clock.now()
+
+
+@pytest.mark.parametrize("ago", [10 * HOUR, -10 * HOUR])
+def test_a_node_that_lies_of_moments_moves_them_within_what_can_be(bench, ago):
+    bench.add_node()
+    (made,) = bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001")).instances
+    row, now = made.instance, bench.clock.now() + MINUTE
+    for seen, least in (("running", row.launched_at), ("absent", None)):
+        said = lifecycle.observe(row, MachineReport(row.id, 1, 0, seen), now, now - ago)
+        least = row.running_since if least is None else least
+        assert said.at == (least if ago > 0 else now)
+        row, now = said.row, now + MINUTE

@@ -74,7 +74,7 @@ def test_what_a_node_says_again_is_not_compared_again(bench, monkeypatch):
     bench.add_node()
     seen, original = [], lifecycle.observe
     monkeypatch.setattr(
-        lifecycle, "observe", lambda row, m, now: (seen.append(m.seen), original(row, m, now))[1]
+        lifecycle, "observe", lambda row, m, *at: (seen.append(m.seen), original(row, m, *at))[1]
     )
     id = (
         bench.cloud.core.instances.launch(bench.caller, LaunchRequest("emi-00000001"))
