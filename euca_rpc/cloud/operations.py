@@ -10,7 +10,7 @@ from euca_rpc.cloud.accounts import check_administrator
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.nodes import Trust
 from euca_rpc.cloud.policies import Policies
-from euca_rpc.cloud.view import View, rest, rest, silence
+from euca_rpc.cloud.view import View, rest, silence
 from euca_rpc.shown import NodeStatus, PolicyStatus, Published, Reach
 from euca_rpc.types import Caller, Contact, Node
 

@@ -111,6 +111,7 @@ class Engine:
             self._policies[policy.name] = policy
             self._health[policy.name] = Health(policy.name, policy.broken, self._trip_after)
         self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
+        self._carers = [p for p in self._policies.values() if "tend" in p.hooks]
         self._lessors = [p for p in self._policies.values() if p.broken or "lease" in p.hooks]
         self._rankings = Rankings()  # another one may have had the name
 
@@ -157,11 +158,7 @@ class Engine:
 
     def tenders(self) -> dict[str, Micros | None]:
         """The policies that tend and may be called, and how often each wants to be asked at least."""
-        return {
-            name: policy.tend_every
-            for name, policy in self._policies.items()
-            if "tend" in policy.hooks and not self._health[name].tripped
-        }
+        return {p.name: p.tend_every for p in self._carers if not self._health[p.name].tripped}
 
     def tend(self, policy: str, view: PolicyView) -> list[Action]:
         """What ``policy`` wants done; without what makes no sense, which is counted."""
