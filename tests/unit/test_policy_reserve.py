@@ -77,6 +77,7 @@ def evicted(seen: PolicyView) -> list[str]:
         (view(A, there=FULL, line=(waits(launch(1, 3)),)), ["i-0", "i-1", "i-2"]),
         (view(A, there=FULL, line=(waits(launch(2)),), told=("i-2", "i-3")), []),  # that room comes already
         (view(A, there=FULL, line=(waits(launch(2)),), told=("i-3",)), ["i-0"]),
+        (view(A, there=FULL, line=(waits(launch(2)),), told=("i-0",)), ["i-1"]),  # nobody is told twice
         (
             view(A, there=FULL, line=(waits(launch(2), policy=""),)),
             ["i-0", "i-1"],
