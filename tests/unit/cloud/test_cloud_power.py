@@ -264,7 +264,7 @@ def test_fence_drain_and_removal_of_one_that_sleeps(farm):
     command(farm, "node_undrain", name="h1")
     farm.cloud.journal.do(nodes.remove(farm.caller, "h1"))
     assert not farm.view.resting
-    assert command(farm, "node_wake", name="h1")["power"] == "asleep", "it is out: nobody asks it"
+    assert command(farm, "node_wake", name="open/h1")["power"] == "asleep", "it is out: nobody asks it"
     farm.cloud.journal.do(nodes.add(farm.caller, "open", "h1"))
     assert state(farm) == "on"
     farm.cloud.journal.do(nodes.fence(farm.caller, "h1"))
