@@ -12,10 +12,12 @@ from euca_rpc.policy.values import LaunchClass, Target
 
 @policy
 def score(cls: LaunchClass, target: Target) -> float:
-    left = target.room - cls.size
-    shares = [
-        rest / offer
-        for rest, offer, asked in zip(left.parts(), target.offer.parts(), cls.size.parts(), strict=True)
-        if offer > 0 and asked > 0
-    ]
+    asked, room, offer = cls.size, target.room, target.offer
+    shares = []  # written out: each placement asks this of many nodes
+    if asked.cores > 0 and offer.cores > 0:
+        shares.append((room.cores - asked.cores) / offer.cores)
+    if asked.memory_mb > 0 and offer.memory_mb > 0:
+        shares.append((room.memory_mb - asked.memory_mb) / offer.memory_mb)
+    if asked.disk_gb > 0 and offer.disk_gb > 0:
+        shares.append((room.disk_gb - asked.disk_gb) / offer.disk_gb)
     return 1.0 - min(1.0, max(0.0, min(shares, default=0.0)))
