@@ -66,7 +66,7 @@ class Browsers:
 def beside_portal(home: Path, rounds: int) -> dict[str, Any]:
     say("a cloud starts, for EC2 beside the portal")
     with (
-        Euca(home / "portal", hypervisor="simulated", zones=1, nodes=1, settings=ROOMY) as euca,
+        Euca(home / "portal", hypervisor="simulated", zones=1, nodes=6, settings=ROOMY) as euca,
         Generator() as generator,
         Browsers(euca) as browsers,
     ):
@@ -85,7 +85,7 @@ def beside_portal(home: Path, rounds: int) -> dict[str, Any]:
         rows = []
         for name, count, make, after in (
             (f"DescribeInstances, {MINE}", 8000, lambda count: [signer.describe()] * count, lambda: None),
-            ("RunInstances", 400, launches, all_run),
+            ("RunInstances", 300, launches, all_run),
         ):
             say(f"{name}, beside the portal and alone")
 
