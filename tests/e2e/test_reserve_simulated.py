@@ -5,6 +5,7 @@ When a machine was told and when it ended is compared with what its node wrote d
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,5 +61,18 @@ def test_a_regular_launch_gets_the_room_of_best_effort_machines_when_their_notic
     assert "as told at" in reason["Message"]
     others = [id for id in lent if id != gone]
     assert set(cloud.states(*others, mine).values()) == {"running"}, "nobody else had to go"
-    mails = [e for e in cloud.ask("events", subject=gone) if e["kind"] == "instance.terminate"]
-    assert mails
+
+
+def test_what_is_fed_is_published_and_taken_back(make_cloud: Any, tmp_path: Path) -> None:
+    cloud = make_cloud(zones=1, nodes=1, settings=GIVES_WAY)
+    prices = tmp_path / "prices.csv"
+    prices.write_text("zone,price\nzone-a,0.25\nzone-b,1\n")
+    cloud.euca("policy", "feed", "grid", "--file", str(prices))
+    cloud.euca("policy", "feed", "mood", "fair")
+    assert cloud.euca("policy", "published") == [
+        {"name": "grid", "value": [{"zone": "zone-a", "price": 0.25}, {"zone": "zone-b", "price": 1}]},
+        {"name": "mood", "value": "fair"},
+    ]
+    cloud.euca("policy", "feed", "mood", "--remove")
+    assert [row["name"] for row in cloud.euca("policy", "published")] == ["grid"]
+    assert [e["actor"] for e in cloud.ask("events", subject="mood")] == ["admin", "admin"]

@@ -99,13 +99,24 @@ def test_it_asks_to_be_asked_when_the_next_one_is_due() -> None:
     [
         (view(at("z/a", used=4), at("z/b", "asleep")), []),
         (view(at("z/a", used=4), at("z/b", "asleep"), spare=1), ["z/b"]),
-        (view(at("z/a", used=4), at("z/b", "waking"), at("z/c", "asleep"), spare=1), []),
+        (view(at("z/a", used=4), at("z/b", "waking", power_since=NOW), at("z/c", "asleep"), spare=1), []),
         (view(at("z/a"), at("z/c", "asleep"), spare=1), []),
         (view(at("z/a", used=4), at("z/b", "asleep"), at("z/c", "asleep"), line=(waits(launch()),)), ["z/b"]),
         (view(at("z/a", "asleep"), at("z/b", "asleep"), line=(waits(launch(3, 2)),)), ["z/a", "z/b"]),
         (view(at("z/a", "asleep"), at("z/b", "asleep"), line=(waits(launch(3, 3)),)), []),  # in vain
-        (view(at("z/a", "waking"), at("z/b", "asleep"), line=(waits(launch(4)),)), []),  # one comes already
+        (
+            view(at("z/a", "waking", power_since=NOW), at("z/b", "asleep"), line=(waits(launch(4)),)),
+            [],
+        ),  # one comes already
         (view(at("z/a", ""), at("z/b", "sleeping"), line=(waits(launch(4)),)), []),  # not to be had
+        (  # the one that was woken does not come
+            view(
+                at("z/a", "waking", power_since=NOW - 15 * MINUTE),
+                at("z/b", "asleep"),
+                line=(waits(launch(4)),),
+            ),
+            ["z/b"],
+        ),
         (view(at("y/a", "asleep"), at("z/b", "asleep"), line=(waits(launch(4, zone="z")),)), ["z/b"]),
         (
             view(
@@ -129,7 +140,7 @@ def test_who_is_woken(seen: PolicyView, woken: list[str]) -> None:
         (launch(4), (at("z/a"), at("z/b", "asleep")), False),
         (launch(4, 2), (at("z/a"), at("z/b", "asleep")), True),
         (launch(4, 3), (at("z/a"), at("z/b", "asleep")), False),  # there is no room at all: the core says so
-        (launch(4), (at("z/a", used=1), at("z/b", "waking")), True),
+        (launch(4), (at("z/a", used=1), at("z/b", "waking", power_since=NOW)), True),
         (launch(4), (at("z/a", used=1), at("z/b", "sleeping")), True),  # it can be woken when it is there
         (launch(4), (at("z/a", used=1), at("z/b", "")), False),
         (launch(4, zone="y"), (at("z/b", "asleep"),), False),

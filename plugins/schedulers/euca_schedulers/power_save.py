@@ -23,7 +23,7 @@ NAME = "power_save"
 PARAMETERS: dict[str, Any] = {
     "idle_minutes": 10.0,  # a node that was empty for so long sleeps; at most 60
     "spare": 1,  # empty nodes of each zone that stay awake
-    "wake_minutes": 15.0,  # a launch that waits for a node to wake is asked again after so long at the latest
+    "wake_minutes": 15.0,  # that a node may take to wake; then another is woken, and launches that wait are asked again
     "exempt": [],  # nodes ("zone/host") that never sleep
 }
 
@@ -38,7 +38,9 @@ def admit(launch: Launch, view: PolicyView) -> Wait | None:
     awake = Rooms({t.id: t.room for t in view.targets.values() if t.usable}, view.targets)
     if awake.would_hold(launch) >= launch.min_count:
         return None
-    resting = [(t.id, t.room) for t in view.targets.values() if t.power in ("sleeping", "asleep", "waking")]
+    resting = [
+        (t.id, t.room) for t in view.targets.values() if t.power in ("sleeping", "asleep") or _comes(t, view)
+    ]
     if awake.would_hold(launch, resting) < launch.min_count:
         return None  # the core says that there is no room
     minutes = _said(view)["wake_minutes"]
@@ -49,7 +51,7 @@ def admit(launch: Launch, view: PolicyView) -> Wait | None:
 def tend(view: PolicyView) -> list[Action]:
     said = _said(view)
     awake = {t.id: t for t in view.targets.values() if t.usable and t.power == "on"}
-    coming = {t.id: t for t in view.targets.values() if t.power == "waking"}
+    coming = {t.id: t for t in view.targets.values() if _comes(t, view)}
     asleep = sorted(t.id for t in view.targets.values() if t.power == "asleep")
     rooms = Rooms({t.id: t.room for t in (*awake.values(), *coming.values())}, view.targets)
     woken: dict[str, str] = {}
@@ -109,6 +111,11 @@ def _idle_since(view: PolicyView, nodes: list[str]) -> dict[str, Micros]:
         if i.ended_at is not None and i.node in since:
             since[i.node] = max(since[i.node], i.ended_at)
     return since
+
+
+def _comes(t: Target, view: PolicyView) -> bool:
+    """It is being woken; one that takes longer than it should is not counted on any more."""
+    return t.power == "waking" and view.now - t.power_since < int(_said(view)["wake_minutes"] * MINUTE)
 
 
 def _empty(t: Target, rooms: Rooms) -> bool:
