@@ -49,7 +49,7 @@ def trial(
     watch = Watched(longest)
 
     def job(calls: Calls) -> str:
-        said: str = calls.call(name, "its trial", _try_all, engine, tuple(classes), view)
+        said: str = calls.call(name, "its trial", _try_all, engine, name, tuple(classes), view)
         return said
 
     try:
@@ -61,7 +61,7 @@ def trial(
         engine.close()
 
 
-def _try_all(engine: Engine, classes: Iterable[LaunchClass], view: PolicyView) -> str:
+def _try_all(engine: Engine, name: str, classes: Iterable[LaunchClass], view: PolicyView) -> str:
     emptied = {id: replace(t, claimed=Size(), machines=0, usable=True) for id, t in view.targets.items()}
     for cls in classes:
         launch = Launch("000000000000", "trial", cls.vm_type, cls.size, cls.architecture, 1, 1)
@@ -71,6 +71,7 @@ def _try_all(engine: Engine, classes: Iterable[LaunchClass], view: PolicyView) -
                 engine.admit(launch, seen)
             with suppress(EucaError):
                 engine.lease(launch, seen)
+            engine.arrange(name, [launch], seen, {})
             with suppress(EucaError):
                 engine.place(
                     launch, cls, Still(targets, number), seen, count_min=1, count_max=1, zone_policy={}

@@ -32,6 +32,7 @@ from immutables import Map
 from euca_rpc.clock import HOUR, SECOND, ManualClock, Micros
 from euca_rpc.errors import EucaError
 from euca_rpc.policy.actions import Resume, Start
+from euca_rpc.policy.arranging import machines as machines_of
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Calls, Watched
 from euca_rpc.policy.loader import Policy, bind
@@ -80,6 +81,8 @@ class PolicyContract:
                     engine.admit(case.launch, case.view)
                 with suppress(EucaError):
                     engine.lease(case.launch, case.view)
+                for line in _lines(case):
+                    engine.arrange(self.name, line, case.view, {})
                 with suppress(EucaError):
                     shot = Still(case.view.targets)
                     engine.place(
@@ -168,6 +171,7 @@ class PolicyContract:
             if unfit(case.cls, None, target) is None:
                 asked += [("feasible", (case.cls, target)), ("score", (case.cls, target))]
         asked += [("account", (case.event,)), ("tend", (case.view,))]
+        asked += [("arrange", (machines_of(line), case.view.targets, case.view)) for line in _lines(case)]
         hooks = self._bound().hooks
         return [one for one in asked if one[0] in hooks]
 
@@ -188,6 +192,11 @@ class PolicyContract:
             yield ask
         finally:
             watch.close()
+
+
+def _lines(case: Case) -> list[list[Launch]]:
+    """A new launch, and those that wait."""
+    return [[case.launch], *([w.launch] for w in case.view.waiting.values())]
 
 
 # ---------------------------------------------------------------------------------------------------- drawing

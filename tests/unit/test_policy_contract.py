@@ -81,6 +81,12 @@ BREAKS = {
     "no action": (TOTAL, plugin("tend", lambda view: ["sleep"]), "there is no action str; there are Warn"),
     "no such node": (TOTAL, plugin("tend", lambda view: [Drain("x/y", "Why not.")]), "there is no node 'x/y'"),
     "no notice": (TOTAL, plugin("tend", lambda view: [Evict(i, "Out.", -1) for i in view.instances]), "its notice is -1"),
+    "no such target": (TOTAL, plugin("arrange", lambda batch: {0: "x/y"}), "machine 0 goes to 'x/y', which is no target"),
+    "beyond the room": (
+        TOTAL,
+        plugin("arrange", lambda batch, targets: {n: min(targets) for n, _ in enumerate(batch)}),
+        "machine . does not fit on east/host-1: room",
+    ),
     "hangs": (TOTAL, plugin("score", hangs), "score did not return within 1 s"),
     "changes a node": (TOTAL, plugin("score", changes_node), "score raised FrozenInstanceError"),
     "counts": (PURE, plugin("score", counts), r"score said 0\.\d+, and then 0\.\d+, of"),
