@@ -55,15 +55,21 @@ def end(file: Path, grace: float, number: signal.Signals = signal.SIGTERM) -> st
         return how
     try:
         if living(file) == pid:  # looked at again under the handle: now it cannot become another's
-            _send(handle, number)
-            if not _gone(handle, pid, grace):
-                how = "killed"
-                _send(handle, signal.SIGKILL)
-                _gone(handle, pid, 5.0)
+            how = finish(handle, pid, grace, number)
     finally:
         os.close(handle)
     file.unlink(missing_ok=True)
     return how
+
+
+def finish(handle: int, pid: int, grace: float, number: signal.Signals = signal.SIGTERM) -> str:
+    """The same for a process that is held by its ``handle`` (a pidfd): one's own child, whatever became of its file."""
+    _send(handle, number)
+    if _gone(handle, pid, grace):
+        return "ended"
+    _send(handle, signal.SIGKILL)
+    _gone(handle, pid, 5.0)
+    return "killed"
 
 
 def _send(handle: int, number: signal.Signals) -> None:

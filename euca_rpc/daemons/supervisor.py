@@ -134,7 +134,7 @@ class Supervisor:
     def _stop(self, one: Running) -> None:
         file = self._run / f"{one.program.name}.pid"
         if one.process is not None:
-            pids.end(file, one.program.grace)
+            pids.finish(one.handle, one.process.pid, one.program.grace)
             one.process.wait()
             os.close(one.handle)
         file.unlink(missing_ok=True)

@@ -73,6 +73,14 @@ def test_ending_leaves_no_process_and_no_pid_file(supervised, tmp_path: Path) ->
     eventually(lambda: not list(tmp_path.glob("*.pid")))
 
 
+def test_its_own_daemons_end_although_somebody_deleted_the_pid_files(supervised, tmp_path: Path) -> None:
+    supervisor = supervised(Program("a", SLEEPS))
+    pid = eventually(lambda: pids.living(tmp_path / "a.pid"))
+    (tmp_path / "a.pid").unlink()
+    supervisor.end()
+    eventually(lambda: pids.began(pid) is None)
+
+
 def test_a_pid_that_belongs_to_another_process_now_is_left_alone(tmp_path: Path) -> None:
     stranger = subprocess.Popen(SLEEPS, stdout=subprocess.DEVNULL)
     try:
