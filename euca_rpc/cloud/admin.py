@@ -103,6 +103,7 @@ def status(c: Context, caller: Caller) -> dict[str, Any]:
         },
         "instances": states,
         "unsettled": len(view.unsettled),
+        "waiting": len(view.waiting),  # launches
         "clock": c.cloud.clock_trouble,
         "policies": c.policies.status(),
     }

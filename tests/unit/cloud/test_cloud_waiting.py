@@ -490,6 +490,68 @@ def test_another_policy_may_still_object_to_what_was_arranged(bench):
     assert now_is(bench, made)[0].node == "open/h1"
 
 
+def test_who_another_policy_holds_is_not_in_the_batch(bench):
+    bench.add_node()
+    batches = Batches()
+    gate = ruled(bench, batches=batches)
+    gate.says = later(bench, 60, "Not this account.")  # sooner than the other's moment: this one holds it
+    held = ask(bench)
+    gate.says = None
+    free = ask(bench)
+    batches.answer = lambda batch, targets, view: {}
+    step(bench)
+    assert [launch.reservation_id for launch in batches.batches[-1]] == [free.reservation.id]
+    assert bench.view.waiting[held.reservation.id].policy == "batches"  # the gate is open: now it is in
+    step(bench)
+    assert {launch.reservation_id for launch in batches.batches[-1]} == {
+        held.reservation.id,
+        free.reservation.id,
+    }
+
+
+def test_when_somebody_leaves_the_line_the_others_are_asked(bench):
+    bench.add_node()
+    gate = ruled(bench)
+    gate.says = lambda launch, view: Wait("Not yet.", view.now + 600 * SECOND)
+    made, other = ask(bench), ask(bench)
+    step(bench)
+    asked = len(gate.asked)
+    bench.cloud.core.instances.terminate(bench.caller, [one(made).id])
+    step(bench)
+    assert [launch.reservation_id for launch in gate.asked[asked:]] == [other.reservation.id]
+
+
+def test_a_firm_wait_is_not_asked_about_before_its_moment(bench):
+    bench.add_node()
+    gate = ruled(bench)
+    until = bench.clock.now() + 600 * SECOND
+    gate.says = Wait("After the class.", until, firm=True)
+    made = ask(bench)
+    asked = len(gate.asked)
+    bench.add_node(host="h2")
+    step(bench)
+    assert len(gate.asked) == asked
+    gate.says = None
+    step(bench, 600)
+    assert now_is(bench, made)[0].node
+
+
+def test_who_is_not_late_is_not_given_up_and_who_is_gone_is_nobody(bench):
+    bench.add_node()
+    ruled(bench).says = later(bench, 60)
+    id, view, now = ask(bench).reservation.id, bench.view, bench.clock.now()
+    assert waiting.give_up(view, now, [id, "r-99999999"]) == Outcome()
+    assert waiting.give_up(view, now + 24 * HOUR, [id]).changes
+    refusal = EucaError("policy_refused", "No.")
+    for verb in (
+        waiting.still(view, now, "r-99999999", 1),
+        waiting.refuse(view, now, "r-99999999", refusal),
+        waiting.sweep(view, now, [id, "r-99999999"]),
+    ):
+        assert verb == Outcome()
+    assert waiting.place(view, now, "r-99999999", ["open/h1"], None, None).result is False
+
+
 # -------------------------------------------------------------------------------------------------- the decision
 NOW = 1_700_000_000 * SECOND
 
