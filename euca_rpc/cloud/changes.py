@@ -15,8 +15,9 @@ from typing import Any
 from euca_rpc.clock import Micros
 from euca_rpc.types import Caller, Event
 
-
-_spell = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # one for all: `dumps` makes one a time
+_spell = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":")
+).encode  # one for all: `dumps` makes one a time
 
 
 @dataclass(frozen=True, slots=True)

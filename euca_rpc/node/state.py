@@ -83,7 +83,9 @@ class NodeState:
         self._facts = HostFacts("", "", 0, 0, "")
         self._looked = False
         self._hint = True
-        self._open = {i for i, r in self._machines.items() if not r.settled}  # something is left to do for these
+        self._open = {
+            i for i, r in self._machines.items() if not r.settled
+        }  # something is left to do for these
         self._unpoked = True  # something in the report that the cluster controller was not poked for
         self._told_at: Micros = clock.monotonic() - SECOND  # of the last poke
         self._disk_gb, self._measured = 0, -MEASURE_DISK

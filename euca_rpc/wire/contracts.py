@@ -44,7 +44,7 @@ CALLS: tuple[Call, ...] = (
     Call(CLUSTER, "capture", (CLOUD,), 5.0),  # args: node, orders [CaptureOrder]
     Call(CLUSTER, "forget_captures", (CLOUD,), 5.0),  # args: node, images [image id]
     Call(CLUSTER, "sleep", (CLOUD,), 8.0),  # args: node, until: the node may obey so long → relayed
-    Call(CLUSTER, "rouse", (CLOUD,), 30.0),  # args: node, mac: woken by the cluster's own means, answered when they were used
+    Call(CLUSTER, "rouse", (CLOUD,), 30.0),  # args: node, mac: by the cluster's own means → they were used
     Call(CLUSTER, "console", (CLOUD,), 8.0, True),  # args: node, instance_id → {text: bytes, at}
     Call(CLUSTER, "roster", (CLOUD,), 5.0, True),  # args: nodes [node id]: whom this cluster asks
     # cluster → node
