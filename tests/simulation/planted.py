@@ -156,7 +156,7 @@ def quota_not_checked_again_in_the_verb(patch):
 @bug
 def room_not_checked_again_in_the_verb(patch):
     """The placer's proposal is taken for a claim."""
-    patch(launch, "_still_fits", lambda v, nodes_, size: None)
+    patch(launch, "still_fits", lambda v, nodes_, size: None)
 
 
 @bug
