@@ -1,19 +1,20 @@
 """The targets of one zone in the order in which one policy wants them for one launch class.
 
-    target changed ─► news ─► refresh: judge again ─► on the heap by (-score, id)
+    target changed ─► news ─► refresh: judge again ─► entered: its score, and with that score its id
                                               └─► out: the core's kind, or the policy's No
 
-A lazy heap: what a target's last judgement said is in `_said`; older entries of it stay in the heap and are thrown
-away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all of
-them; the changes come from the snapshots' own log.  A change is written down once for its zone, however many classes are
+Lazy heaps, one of the scores and one for each score of the targets that have it: both are small where nodes are alike, and
+what is small stays in the processor's caches.  What a target's last judgement said is in `_said`; older entries stay and
+are thrown away when they come to the top.  So a launch looks at the targets that changed since the last one, not at all
+of them; the changes come from the snapshots' own log.  A change is written down once for its zone, however many classes are
 ranked there, and each ranking reads on from where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush
 
 from euca_rpc.policy.values import LaunchClass, No, Snapshot, Target
 
@@ -73,13 +74,15 @@ class Ranking:
         self._zone = zone
         self._news, self._read = zone.news, len(zone.news)
         self._dirty: dict[str, None] = dict.fromkeys(zone.targets)
-        self._said: dict[str, Entry | str | No] = {}  # of each target's last judgement
-        self._heap: list[Entry] = []
+        self._said: dict[str, Verdict] = {}  # of each target's last judgement; scores negative
+        self._scores: list[float] = []  # a heap of those that somebody has, or had
+        self._having: dict[float, list[str]] = {}  # score → a heap of the targets that have it, or had it
+        self._entered = 0
 
     def out(self, id: str) -> str | No | None:
         """Why it is not in the ranking; None if it is."""
         said = self._said.get(id)
-        return None if isinstance(said, tuple) else said
+        return None if isinstance(said, float) else said
 
     def read(self) -> None:
         """What changed since is to be judged again."""
@@ -96,36 +99,47 @@ class Ranking:
         targets = [there[id] for id in dirty if id in there]
         verdicts = judge(targets)  # if it raises, the job ends, or is done again elsewhere: all stay dirty
         self._dirty = {}  # never emptied: what was large once is slow to go through for ever
-        said, heap = self._said, self._heap
+        said = self._said
         if len(targets) < len(dirty):
             for id in dirty.keys() - there.keys():
                 said.pop(id, None)
         for target, verdict in zip(targets, verdicts, strict=True):
             id = target.id
             if isinstance(verdict, float):
-                entry, before = (-verdict, id), said.get(id)
-                if before == entry:
-                    continue  # the one that is on the heap holds
-                said[id] = entry
-                if heap and heap[0] is before:
-                    heapreplace(heap, entry)
-                else:
-                    heappush(heap, entry)
+                if said.get(id) != -verdict:
+                    said[id] = -verdict
+                    self._enter(-verdict, id)
             else:
                 said[id] = verdict
                 if verdict is FAILED:
                     self._dirty[id] = None
-        if len(heap) > 2 * len(said) + 64:  # mostly entries that nothing refers to any more
-            self._heap = [one for one in said.values() if isinstance(one, tuple)]
-            heapify(self._heap)
+        if self._entered > 2 * len(said) + 64:  # mostly entries that do not hold any more
+            self._scores, self._having, self._entered = [], {}, 0
+            for id, score in said.items():
+                if isinstance(score, float):
+                    self._enter(score, id)
 
-    def best(self) -> Entry | None:
-        heap, said = self._heap, self._said
-        while heap:
-            entry = heap[0]
-            if said.get(entry[1]) is entry:
-                return entry
-            heappop(heap)
+    def _enter(self, score: float, id: str) -> None:
+        having = self._having.get(score)
+        if having is None:
+            self._having[score] = [id]
+            heappush(self._scores, score)
+        else:
+            heappush(having, id)
+        self._entered += 1
+
+    def best(self, but: Container[str] = ()) -> Entry | None:
+        """The one to take, of those that are not in ``but``, which are not looked at again."""
+        scores, said = self._scores, self._said
+        while scores:
+            score = scores[0]
+            having = self._having[score]
+            while having:
+                if said.get(having[0]) == score and having[0] not in but:
+                    return score, having[0]
+                heappop(having)
+                self._entered -= 1
+            del self._having[heappop(scores)]
         return None
 
     def take(self, wanted: int, targets: Mapping[str, Target], last_used: int, judge: Judge) -> list[str]:
@@ -133,14 +147,14 @@ class Ranking:
         k of n are the same as for k.  The ranking itself stays as it was."""
         chosen: list[str] = []
         touched: list[tuple[float, str, Target]] = []  # a heap of those that hold some of this batch
-        aside: list[Entry] = []
+        aside: dict[str, float] = {}
         try:
             while len(chosen) < wanted:
-                entry = self.best()
+                entry = self.best(aside)
                 if touched and (entry is None or touched[0][:2] < entry):
                     target = heappop(touched)[2]
                 elif entry is not None:
-                    aside.append(heappop(self._heap))
+                    aside[entry[1]] = entry[0]
                     target = targets[entry[1]]
                 else:
                     break
@@ -156,8 +170,8 @@ class Ranking:
                 if isinstance(verdict, float):
                     heappush(touched, (-verdict, target.id, target))
         finally:
-            for entry in aside:
-                heappush(self._heap, entry)
+            for id, score in aside.items():
+                self._enter(score, id)
         return chosen
 
 
