@@ -73,7 +73,10 @@ def _moment(text: str, asked_at: Micros) -> Micros:
         told = datetime.fromisoformat(text)
     except ValueError:
         raise _wrong(START, text, "a moment as 2030-01-31T18:00:00Z, or + and seconds") from None
-    return round((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * SECOND)
+    at = round((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * SECOND)
+    if not 0 <= at <= asked_at + _MOST * SECOND:
+        raise _wrong(START, text, "a moment of the next hundred years")
+    return at
 
 
 def _wrong(name: str, text: str, what: str) -> EucaError:

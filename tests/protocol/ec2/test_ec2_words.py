@@ -42,6 +42,9 @@ def test_hints_reach_the_policies(world):
     [
         ({"AdditionalInfo": "no hint at all"}, "InvalidParameterValue"),
         ({"AdditionalInfo": "=value"}, "InvalidParameterValue"),
+        ({"AdditionalInfo": "wait=long"}, "InvalidParameterValue"),
+        ({"AdditionalInfo": "duration=60\nmax-duration=30"}, "InvalidParameterValue"),
+        ({"AdditionalInfo": "start=tomorrow"}, "InvalidParameterValue"),
         ({"AdditionalInfo": "a=1\na=2"}, "InvalidParameterCombination"),
         ({"AdditionalInfo": "group=far", "Placement.GroupName": "near"}, "InvalidParameterCombination"),
         ({"AdditionalInfo": "\n".join(f"h{n}=1" for n in range(51))}, "InvalidParameterValue"),

@@ -99,6 +99,26 @@ def test_an_idempotency_key_launches_once(make_scene: Any) -> None:
         assert (refused.status, refused.problem) == (400, "parameter_invalid"), bad
 
 
+def test_a_launch_that_waits_says_so_and_can_be_ended(make_scene: Any) -> None:
+    scene = make_scene()
+    full = {"image_id": scene.image, "type": "m1.large", "zone": "z0"}
+    assert scene.ask("POST", "/v1/instances", {**full, "count": 4}, "ann").status == 201
+    refused = scene.ask("POST", "/v1/instances", full, "ann")
+    assert (refused.status, refused.problem) == (409, "capacity_exhausted")
+    refused = scene.ask("POST", "/v1/instances", {**full, "hints": {"wait": "long"}}, "ann")
+    assert (refused.status, refused.problem) == (400, "parameter_invalid")
+    made = scene.ask("POST", "/v1/instances", {**full, "hints": {"wait": "600"}}, "ann")
+    assert made.status == 201
+    (id,) = ids(made)
+    shown = scene.ask("GET", f"/v1/instances/{id}", by="ann").json
+    assert (shown["state"], shown["zone"], shown["reachable"]) == ("pending", "z0", True)
+    assert shown["reason"]["code"] == "Server.WaitingForRoom"
+    assert (shown["private_address"], shown["public_address"]) == (None, None)
+    assert id in ids(scene.ask("GET", "/v1/instances?zone=z0&state=pending", by="ann"))
+    scene.ask("DELETE", f"/v1/instances/{id}", by="ann")
+    assert scene.ask("GET", f"/v1/instances/{id}", by="ann").json["state"] == "terminated"
+
+
 def test_filters_and_pages(make_scene: Any) -> None:
     scene = make_scene()
     east = scene.launch(count=3, zone="z0", tags={"role": "web"})
