@@ -72,6 +72,7 @@ def _try_all(engine: Engine, name: str, classes: Iterable[LaunchClass], view: Po
             with suppress(EucaError):
                 engine.lease(launch, seen)
             engine.arrange(name, [launch], seen, {})
+            engine.tend(name, seen)
             with suppress(EucaError):
                 engine.place(
                     launch, cls, Still(targets, number), seen, count_min=1, count_max=1, zone_policy={}

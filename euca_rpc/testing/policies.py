@@ -21,6 +21,7 @@ import pytest
 
 from euca_rpc.clock import ManualClock, Micros
 from euca_rpc.policy import refusal
+from euca_rpc.policy.actions import Action
 from euca_rpc.policy.engine import Engine
 from euca_rpc.policy.isolation import Inline
 from euca_rpc.policy.trial import Still
@@ -105,6 +106,12 @@ class LittleCloud:
         """How long one machine might run; None: as long as it is wanted."""
         granted = self._engine.lease(self._launch(1, cores, None, None, None, more), self._view())
         return None if granted is None else granted.lease
+
+    def tend(self, **seen: Any) -> list[Action]:
+        """What the policy wants done.  ``seen``: fields of `PolicyView` that are otherwise empty (instances, waiting …)."""
+        found = self._engine.tend("mine", replace(self._view(), **seen))
+        self._sound()
+        return found
 
     def end(self, id: str, cores: int = 1) -> None:
         """One machine of so many cores leaves the node."""

@@ -122,6 +122,20 @@ class Fullest:
         return target.machines / (1 + target.machines)
 
 
+def test_the_little_cloud_asks_what_is_to_be_done(little_cloud: type[LittleCloud]) -> None:
+    class Tired:
+        @policy
+        def tend(self, view: PolicyView) -> list[Any]:
+            if view.published.get("odd"):
+                return [Drain("z/none", "It is not there.")]
+            return [Drain(t.id, "It is full.") for t in view.targets.values() if not t.room.cores]
+
+    cloud = little_cloud(Tired(), node("z/a", used=4), node("z/b"))
+    assert cloud.tend() == [Drain("z/a", "It is full.")]
+    with pytest.raises(AssertionError, match="there is no node 'z/none'"):
+        cloud.tend(published={"odd": True})
+
+
 def test_the_little_cloud_keeps_its_machines(little_cloud: type[LittleCloud]) -> None:
     cloud = little_cloud(Fullest(), node("z/a"), node("z/b", used=2), node("z/quiet", 8))
     assert cloud.launch() == ("z/b",)
