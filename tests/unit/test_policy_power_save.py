@@ -109,6 +109,10 @@ def test_it_asks_to_be_asked_when_the_next_one_is_due() -> None:
             [],
         ),  # one comes already
         (view(at("z/a", ""), at("z/b", "sleeping"), line=(waits(launch(4)),)), []),  # not to be had
+        (  # another policy holds it: it may be long before that lets it go
+            view(at("z/a", "asleep"), line=(replace(waits(launch(4)), policy="fair_share"),)),
+            [],
+        ),
         (  # the one that was woken does not come
             view(
                 at("z/a", "waking", power_since=NOW - 15 * MINUTE),

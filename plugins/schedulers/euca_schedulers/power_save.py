@@ -55,7 +55,10 @@ def tend(view: PolicyView) -> list[Action]:
     asleep = sorted(t.id for t in view.targets.values() if t.power == "asleep")
     rooms = Rooms({t.id: t.room for t in (*awake.values(), *coming.values())}, view.targets)
     woken: dict[str, str] = {}
-    for waits in sorted(view.waiting.values(), key=lambda w: (w.since, w.reservation_id)):
+    ready_to_run = [
+        w for w in view.waiting.values() if w.policy in (NAME, "")
+    ]  # others are held for other reasons
+    for waits in sorted(ready_to_run, key=lambda w: (w.since, w.reservation_id)):
         _wake_for(waits.launch, rooms, asleep, woken, view)
     found: list[Action] = []
     for zone in sorted({t.zone for t in view.targets.values()}):
