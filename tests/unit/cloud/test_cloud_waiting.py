@@ -557,8 +557,9 @@ NOW = 1_700_000_000 * SECOND
 
 
 def line(*rows: dict[str, Any], opened: int = 5) -> View:
-    """A view with these launches in the line, in this order; ``asked``: on which snapshot (None: never)."""
-    view = View()
+    """A view with these launches in the line, in this order, in which something changed on snapshot ``opened``; ``asked``:
+    on which snapshot they were last asked about (None: never)."""
+    view, numbers = View(), dict[str, int]()
     for n, told in enumerate(rows):
         asked = told.pop("asked", 5)
         id, member = f"r-{n}", f"i-{n}"
@@ -570,8 +571,10 @@ def line(*rows: dict[str, Any], opened: int = 5) -> View:
         reservation = Reservation(id, "1", "u", (member,), row.since)
         view = view.apply([Insert(reservation), Insert(instance), Insert(row)])
         if asked is not None:
-            view = view.apply([Soft(AskedAgain(id, asked))])
-    return replace(view, opened=opened)
+            numbers[id] = asked
+    view = view.apply([Put(Setting("policy.p.x", "1"))])  # now: the others are told from here
+    assert not rows or view.opened == view.number
+    return view.apply(Soft(AskedAgain(id, view.opened - opened + at)) for id, at in numbers.items())
 
 
 HELD = {"policy": "p"}
