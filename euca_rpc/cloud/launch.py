@@ -61,7 +61,7 @@ class Plan:
     ramdisk: Image | None
     key: KeyPair | None
     vm_type: VmType
-    request_hash: str
+    request_hash: str  # "": it has no token that anybody could repeat
     wishes: Mapping[str, Any] = Map()  # fields of the launch that follow from hints
 
     @property
@@ -133,7 +133,7 @@ def check(view: View, caller: Caller, request: LaunchRequest, now: Micros = 0) -
         usable_image(view, caller, ramdisk_id, "ramdisk") if ramdisk_id else None,
         key,
         vm_type,
-        request_hash(r),
+        request_hash(r) if r.client_token is not None else "",
         meant(dict(r.hints), now) if r.hints else Map(),
     )
 

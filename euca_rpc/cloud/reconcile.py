@@ -26,6 +26,7 @@ from euca_rpc.cloud.view import Poll, View, rest, silence
 from euca_rpc.types import Event, Instance, Intent, Seen
 
 POLL: Micros = 2 * SECOND
+NEVER: Micros = 1 << 62
 BACKOFF: tuple[Micros, ...] = tuple(s * SECOND for s in (5, 10, 20, 40, 60))
 
 
@@ -157,7 +158,7 @@ def mark_asked(view: View, zone: str, now: Micros) -> Outcome:
     if zone not in view.zones:
         return Outcome()
     poll = view.polls.get(zone) or Poll(zone)
-    asked = replace(poll, serial=poll.serial + 1, asking=True)
+    asked = replace(poll, serial=poll.serial + 1, asking=True, due=NEVER)
     return Outcome((Soft(asked),), result=asked)
 
 
@@ -166,7 +167,7 @@ def mark_answered(view: View, zone: str, serial: int, now: Micros, again: Micros
     poll = view.polls.get(zone)
     if poll is None or poll.serial != serial or not poll.asking:
         return None
-    return Soft(replace(poll, asking=False, due=now + again))
+    return Soft(replace(poll, asking=False, due=min(poll.due, now + again)))  # sooner if it poked meanwhile
 
 
 def mark_told(view: View, action: Tell, now: Micros) -> Outcome:

@@ -7,7 +7,6 @@ answers with the rows, the rows with what runs on the hosts, the usage rows with
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import fields
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +31,7 @@ def view_is_disk(history: History, view: View, store: Store, now: Micros) -> Non
     """The published view is what a restart would find."""
     disk = open_view(store, now)
     horizon = now - lifecycle.VISIBLE_AFTER_END
-    for name in (f.name for f in fields(View) if f.name not in _SOFT):
+    for name in (name for name in View._fields if name not in _SOFT):
         here, there = _plain(getattr(view, name)), _plain(getattr(disk, name))
         if name in ("instances", "reservations", "ended", "by_account"):  # what ends its hour may leave later
             over = {i for i, at in view.ended.items() if at < horizon}

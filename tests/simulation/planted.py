@@ -227,8 +227,8 @@ def asked_again_at_once(patch):
 
     def eager(v, now):
         rows = {k: v.instances[k] for k in v.unsettled}
-        hurried = replace(
-            v, instances=v.instances.update({k: replace(r, next_try=0) for k, r in rows.items()})
+        hurried = v._replace(
+            instances=v.instances.update({k: replace(r, next_try=0) for k, r in rows.items()})
         )
         return real(hurried, now)
 
@@ -254,7 +254,7 @@ def moved_although_it_was_sent(patch):
 
     def eager(v, instance_id, node_id, now):
         row = replace(v.instances[instance_id], attempted=False)
-        return real(replace(v, instances=v.instances.set(instance_id, row)), instance_id, node_id, now)
+        return real(v._replace(instances=v.instances.set(instance_id, row)), instance_id, node_id, now)
 
     decide = reconcile.decide
 
@@ -292,7 +292,7 @@ def late_answers_of_polls_count(patch):
 
     def any_answer(v, zone, serial, now, again):
         poll = v.polls.get(zone)
-        asking = replace(v, polls=v.polls.set(zone, replace(poll, asking=True)))
+        asking = v._replace(polls=v.polls.set(zone, replace(poll, asking=True)))
         return real(asking, zone, poll.serial, now, again)
 
     patch(reconcile, "mark_answered", any_answer)
@@ -312,7 +312,7 @@ def anybody_may_report_anything(patch):
             if (r := v.instances.get(i)) is not None and r.node != node.id
         }
         before = len(changes)
-        real(replace(v, instances=v.instances.update(elsewhere)), node, report, heard, now, changes, events)
+        real(v._replace(instances=v.instances.update(elsewhere)), node, report, heard, now, changes, events)
         for n in range(before, len(changes)):
             row = changes[n].row
             if getattr(row, "id", None) in elsewhere:
@@ -630,7 +630,7 @@ def a_later_notice_takes_the_place_of_the_first(patch):
     def anew(v, now, policy, action, letter):
         old = v.leases.get(action.instance)
         without = v.leases.delete(action.instance) if old is not None and old.evicted else v.leases
-        return real(replace(v, leases=without), now, policy, action, letter)
+        return real(v._replace(leases=without), now, policy, action, letter)
 
     patch(tending, "evict", anew)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from euca_rpc.carrier import Answer
 from euca_rpc.clock import ManualClock
 from euca_rpc.cloud import lifecycle
 from euca_rpc.machines import MachineReport
@@ -108,3 +109,16 @@ def test_an_attempted_one_never_moves(bench):
         bench.cloud.step()
     assert bench.view.instances[i].node == "open/h1"
     assert bench.view.targets["open/h1"].claimed.cores == 1
+
+
+def test_a_zone_that_pokes_while_it_is_asked_is_asked_again_at_once(bench):
+    bench.add_node()
+    bench.clock.advance(3_000_000)
+    bench.cloud.step()
+    ((*_, answer),) = bench.carrier.take("report")
+    bench.cloud.poke("open")
+    answer(Answer({"zone": "open", "start_id": "s", "roster": True, "nodes": {}}))
+    bench.cloud.step()
+    assert bench.carrier.take("report"), "what it had to say may have come after its answer was made"
+    bench.cloud.step()
+    assert not bench.carrier.take("report"), "once"

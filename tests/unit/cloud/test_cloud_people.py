@@ -135,7 +135,8 @@ def test_none_of_an_administrators_verbs_is_for_others(town):
     for verb, args in calls:
         assert refused(verb, ann, *args) == "denied", verb
     listed = {name for name in dir(people) if not name.startswith("_")}
-    assert listed == {verb.__name__ for verb, _ in calls if verb.__self__ is people} | {"me"}
+    assert listed == {verb.__name__ for verb, _ in calls if verb.__self__ is people} | {"me", "owners"}
+    assert set(people.owners(ann, [ann.user_id, town.boss.user_id])) == {ann.user_id}
     assert people.me(ann).name == "ann"
     assert people.quota(ann).scope == f"user/{ann.user_id}"
     assert people.quota(ann, "account").scope == f"account/{ann.account_id}"
