@@ -420,7 +420,7 @@ class Reservation:
     created_by: str
     instance_ids: tuple[str, ...]
     created_at: Micros
-    hints: Mapping[str, str] = Map()  # of the launch, for policies
+    hints: Mapping[str, str] = field(default_factory=dict)  # of the launch, for policies
 
 
 @dataclass(frozen=True, slots=True)

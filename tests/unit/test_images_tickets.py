@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from euca_rpc.clock import SECOND
 from euca_rpc.errors import EucaError
-from euca_rpc.images.tickets import FETCH, FORGET, PURPOSES, RECEIPT, STORE, check, issue
+from euca_rpc.images.tickets import FETCH, FORGET, PURPOSES, RECEIPT, STORE, UPLOAD, check, issue
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 NOW = 1_700_000_000 * SECOND
@@ -65,4 +65,4 @@ def test_only_known_purposes_and_real_keys_make_tickets() -> None:
         issue(KEY, "root", {}, NOW)
     with pytest.raises(ValueError, match="at least 16 bytes"):
         issue(b"short", RECEIPT, {}, NOW)
-    assert {FETCH, RECEIPT, STORE, FORGET} == set(PURPOSES)
+    assert {FETCH, RECEIPT, STORE, FORGET, UPLOAD} == set(PURPOSES)
