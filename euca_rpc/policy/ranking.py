@@ -86,10 +86,12 @@ class Ranking:
 
     def read(self) -> None:
         """What changed since is to be judged again."""
+        if self._news is not self._zone.news:  # which was begun anew
+            self._dirty.update(dict.fromkeys(self._news[self._read :]))
+            self._news, self._read = self._zone.news, 0
         if self._read < len(self._news):
             self._dirty.update(dict.fromkeys(self._news[self._read :]))
-        self._news = self._zone.news
-        self._read = len(self._news)
+            self._read = len(self._news)
 
     def refresh(self, judge: Judge) -> None:
         self.read()
