@@ -22,6 +22,7 @@ import pytest
 from wardrobe import OF_ROLE, Wardrobe, one_of_everything
 
 from euca_rpc.wire.contracts import ADMIN, CLOUD, CLUSTER, NODE
+from euca_rpc.wire.listener import PENDING
 from euca_rpc.wire.pki import Identity
 from euca_rpc.wire.tls import Contexts
 
@@ -35,6 +36,7 @@ STRANGER, REQUEST, INSIDER = (
     30.0,
 )  # limits of a handshake, an EC2 request, a message under a certificate
 SLACK = 3.0
+REMOTE = ("cloud", "nameserver", "cluster-zone-a", "node-zone-a-host-1")  # ports of remote objects
 EC2_THREADS, IMAGE_THREADS = 10, 16
 PATH = "/services/Eucalyptus"
 
@@ -287,8 +289,7 @@ def test_ten_times_as_many_dripping_clients_as_threads_hold_nobody_up(cloud: Any
     with unharmed(cloud, wardrobe) as good:
         drips = [Drip(ports["ec2"], request) for _ in range(10 * EC2_THREADS)]
         drips += [Drip(ports["images"], hello) for _ in range(10 * IMAGE_THREADS)]
-        drips += [Drip(ports["enrol"], hello) for _ in range(200)]
-        for name in ("cloud", "nameserver", "cluster-zone-a", "node-zone-a-host-1"):
+        for name in ("enrol", *REMOTE):
             drips += [Drip(ports[name], hello) for _ in range(100)]
         began, rounds = time.monotonic(), 0
         while time.monotonic() - began < 4.0:
@@ -301,6 +302,23 @@ def test_ten_times_as_many_dripping_clients_as_threads_hold_nobody_up(cloud: Any
         cloud.until("running", [id], 10.0)
         for drip in drips:
             drip.sock.close()
+
+
+@pytest.mark.parametrize("name", ["enrol", *REMOTE])
+def test_ten_times_as_many_strangers_as_a_daemon_listens_to_hold_nobody_up(
+    cloud: Any, wardrobe: Wardrobe, name: str
+) -> None:
+    """Of those that have no certificate yet a daemon listens to `PENDING`, each in a thread; the oldest goes first."""
+    hello = client_hello()
+    for growth_mb in (200.0, 32.0):  # what so many threads take at first is used again
+        with unharmed(cloud, wardrobe, growth_mb=growth_mb) as good:
+            drips = [Drip(cloud.ports[name], hello) for _ in range(10 * PENDING)]
+            for _ in range(3):
+                for drip in drips:
+                    drip.drop()
+                assert good() < QUICK
+            for drip in drips:
+                drip.sock.close()
 
 
 def test_dripping_clients_with_a_certificate_hold_nobody_up(cloud: Any, wardrobe: Wardrobe) -> None:
