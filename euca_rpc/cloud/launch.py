@@ -251,22 +251,10 @@ def commit_launch(
             instances.append(
                 new_instance(plan, instance_id, reservation_id, index, node_id, public, private, now, told)
             )
-        reservation = Reservation(
-            reservation_id,
-            plan.caller.account_id,
-            plan.caller.user_id,
-            tuple(i.id for i in instances),
-            now,
-            Map(dict(plan.request.hints)),
-        )
-        words = dict(plan.request.tags)
-        changes: list[Insert | Put] = [Insert(reservation), *map(Insert, instances), *map(Put, rows.values())]
-        changes += [Insert(row) for i in instances for row in tags.rows(i.id, i.account_id, words)]
+        reservation, made = new_reservation(plan, reservation_id, instances, now)
+        changes: list[Insert | Put] = [*made, *map(Put, rows.values())]
         if lease is not None:
             changes += [Put(leases.granted(i.id, lease)) for i in instances]
-        if plan.request.client_token is not None:
-            key = f"{plan.caller.account_id}/{plan.request.client_token}"
-            changes.append(Insert(Token(key, plan.request_hash, reservation_id)))
         events = tuple(
             event(
                 "instance.launched",
@@ -280,6 +268,23 @@ def commit_launch(
         return Outcome(tuple(changes), events, reservation)
 
     return verb
+
+
+def new_reservation(
+    plan: Plan, reservation_id: str, instances: Sequence[Instance], now: Micros
+) -> tuple[Reservation, list[Insert]]:
+    """The reservation of ``instances``, and what is written of it: itself, they, their tags, the token."""
+    caller, request = plan.caller, plan.request
+    ids = tuple(i.id for i in instances)
+    hints = Map(dict(request.hints))
+    reservation = Reservation(reservation_id, caller.account_id, caller.user_id, ids, now, hints)
+    words = dict(request.tags)
+    made = [Insert(reservation), *map(Insert, instances)]
+    made += [Insert(row) for i in instances for row in tags.rows(i.id, i.account_id, words)]
+    if request.client_token is not None:
+        key = f"{caller.account_id}/{request.client_token}"
+        made.append(Insert(Token(key, plan.request_hash, reservation_id)))
+    return reservation, made
 
 
 def told_of(i: Instance) -> dict[str, Any]:

@@ -30,17 +30,12 @@ from euca_rpc.types import Caller, Event, Node
 
 ON, SLEEPING, ASLEEP, WAKING = "on", "sleeping", "asleep", "waking"
 
-FALL: Micros = (
-    3 * MINUTE
-)  # from the wish until it is silent: the order, a suspend to disk, the silence being noticed
+# from the wish until it is silent: the order, a suspend to disk, the silence being noticed
+FALL: Micros = 3 * MINUTE
 ORDER_HOLDS: Micros = MINUTE  # the node may obey so long; the rest of FALL is for doing it
 RISE: Micros = 10 * MINUTE  # from the wish until it answers: a server's firmware takes minutes
-REFUSALS = (
-    "unsupported",
-    "state_conflict",
-    "unavailable",
-    "action_unknown",
-)  # answers that say no; others say nothing
+# answers that say no; others say nothing
+REFUSALS = ("unsupported", "state_conflict", "unavailable", "action_unknown")
 AGAIN: Micros = 20 * SECOND  # an order that may have been lost is sent again
 
 
@@ -128,16 +123,7 @@ def sleep(by: Caller | str, name: str, reason: str) -> Callable[[View, Micros], 
             return Outcome(result=node)
         if trouble := _unfit(view, node):
             raise EucaError("state_conflict", f"{node.id} cannot be put to sleep: {trouble}")
-        new = replace(
-            node,
-            power=SLEEPING,
-            power_since=now,
-            power_try=now,
-            power_deadline=now + FALL,
-            power_by=_who(by),
-            why=reason,
-        )
-        return Outcome((Put(new),), (event("node.sleep", node.id, now, by, facts={"reason": reason}),), new)
+        return _wished(node, SLEEPING, now, now + FALL, by, reason)
 
     return verb
 
@@ -168,22 +154,24 @@ def wake(by: Caller | str, name: str, reason: str) -> Callable[[View, Micros], O
                 "state_conflict",
                 f"{node.id} is going to sleep since {moment(node.power_since)}: it can be woken when it is asleep",
             )
-        new = replace(
-            node,
-            power=WAKING,
-            power_since=now,
-            power_try=now,
-            power_deadline=now + RISE,
-            power_by=_who(by),
-            why=reason,
-        )
-        return Outcome((Put(new),), (event("node.wake", node.id, now, by, facts={"reason": reason}),), new)
+        return _wished(node, WAKING, now, now + RISE, by, reason)
 
     return verb
 
 
-def _who(by: Caller | str) -> str:
-    return by if isinstance(by, str) else by.user_name
+def _wished(node: Node, power: str, now: Micros, deadline: Micros, by: Caller | str, reason: str) -> Outcome:
+    who = by if isinstance(by, str) else by.user_name
+    new = replace(
+        node,
+        power=power,
+        power_since=now,
+        power_try=now,
+        power_deadline=deadline,
+        power_by=who,
+        why=reason,
+    )
+    kind = "node.sleep" if power == SLEEPING else "node.wake"
+    return Outcome((Put(new),), (event(kind, node.id, now, by, facts={"reason": reason}),), new)
 
 
 # ------------------------------------------------------------------------------ written before it is carried out

@@ -35,12 +35,15 @@ def take(
         if node is None or node.zone != zone or not node.asked:
             continue
         report: NodeReport | None = told["report"]
-        _contact(view, node, told, report, now, changes, events)
-        if report is not None and report.node == node_id:
+        old = view.contacts.get(node_id) or Contact(node_id)
+        own = report is not None and report.node == node_id
+        said = {m.instance_id: m for m in report.machines} if report is not None and own else old.told
+        _contact(old, told, report, said, now, changes, events)
+        if report is not None and own:
             clean = node_id not in left and not told.get("silent_since")
             _node(node, report, clean, now, changes, events)
             heard = _heard(answer, told, now)
-            _machines(view, node, report, heard, now, changes, events)
+            _machines(view, node, report, old.told, said, heard, now, changes, events)
     return Outcome(tuple(changes), tuple(events))
 
 
@@ -55,10 +58,10 @@ def lost(view: View, zone: str, trouble: str, silence_after: Micros, now: Micros
 
 
 def _contact(
-    view: View,
-    node: Node,
+    old: Contact,
     told: Mapping[str, Any],
     report: NodeReport | None,
+    said: Mapping[str, MachineReport],
     now: Micros,
     changes: list[Change],
     events: list[Event],
@@ -67,17 +70,12 @@ def _contact(
     if heard is None and since is None:
         return  # the cluster controller has not asked it yet
     version = int(told.get("version") or 0)
-    old = view.contacts.get(node.id)
-    before = old.warnings if old is not None else ()
-    warnings = report.warnings if report is not None else before  # a report that says the same is left out
+    warnings = report.warnings if report is not None else old.warnings  # one that says the same is left out
     trouble = str(told.get("trouble") or "") if since else ""
-    said: Mapping[str, MachineReport] = old.told if old is not None else {}
-    if report is not None and report.node == node.id:
-        said = {machine.instance_id: machine for machine in report.machines}
-    changes.append(Soft(Contact(node.id, heard, since, trouble, version, warnings, said)))
-    if bool(warnings) != bool(before):
+    changes.append(Soft(Contact(old.id, heard, since, trouble, version, warnings, said)))
+    if bool(warnings) != bool(old.warnings):
         kind = "node.warned" if warnings else "node.unwarned"
-        events.append(event(kind, node.id, now, node.id, facts={"warnings": list(warnings)}))
+        events.append(event(kind, old.id, now, old.id, facts={"warnings": list(warnings)}))
 
 
 def _node(
@@ -129,16 +127,15 @@ def _machines(
     view: View,
     node: Node,
     report: NodeReport,
+    before: Mapping[str, MachineReport],
+    said: Mapping[str, MachineReport],
     heard: Micros | None,
     now: Micros,
     changes: list[Change],
     events: list[Event],
 ) -> None:
-    contact = view.contacts.get(node.id)
-    before: Mapping[str, MachineReport] = contact.told if contact is not None else {}
-    mentioned = set()
+    """``before``, ``said``: what it told last time and tells now, by machine."""
     for machine in report.machines:
-        mentioned.add(machine.instance_id)
         if before.get(machine.instance_id) is machine:
             continue  # the same words as last time (`reading`), and those were taken over
         row = view.instances.get(machine.instance_id)
@@ -147,7 +144,7 @@ def _machines(
         seen = lifecycle.observe(row, machine, now, _since(machine, report, heard))
         if seen is not None:
             _record(row, seen, now, changes, events)
-    for instance_id in sorted(i for i in view.on_node.get(node.id, ()) if i not in mentioned):
+    for instance_id in sorted(i for i in view.on_node.get(node.id, ()) if i not in said):
         row = view.instances[instance_id]
         if row.seen_generation == row.generation and row.seen is not Seen.NOTHING:
             _forgotten(row, now, changes, events)

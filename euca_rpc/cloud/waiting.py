@@ -21,21 +21,18 @@ architecture.  A launch whose user does not wait takes the room that it finds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from immutables import Map
-
 from euca_rpc.changed import changed
 from euca_rpc.clock import HOUR, SECOND, Micros, moment
-from euca_rpc.cloud import launch, leases, lifecycle, tags
-from euca_rpc.cloud.changes import Change, Insert, Outcome, Put, Remove, Soft, event
+from euca_rpc.cloud import launch, leases, lifecycle
+from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, Soft, event
 from euca_rpc.cloud.view import AskedAgain, View
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids
 from euca_rpc.policy.values import Granted, Held, Launch, Wait, Waiting
-from euca_rpc.types import Event, Instance, Reservation, Token, WaitingLaunch
+from euca_rpc.types import Event, Instance, WaitingLaunch
 
 LONGEST: Micros = 24 * HOUR  # unless the settings say otherwise
 SOONEST: Micros = SECOND  # nobody is asked again earlier, whatever a policy says, unless something changes
@@ -165,20 +162,8 @@ def queue(plan: launch.Plan, count: int, ids: Ids, held: Held, longest: Micros) 
             made = launch.new_instance(plan, instance_id, reservation_id, index, "", "", "", now, now)
             made = changed(made, zone=wanted.zone or "", deadline=row.until, reason_code=code, reason=reason)
             instances.append(made)
-        reservation = Reservation(
-            reservation_id,
-            wanted.account_id,
-            wanted.user_id,
-            tuple(i.id for i in instances),
-            now,
-            Map(dict(plan.request.hints)),
-        )
-        words = dict(plan.request.tags)
-        changes: list[Change] = [Insert(reservation), *map(Insert, instances), Put(row)]
-        changes += [Insert(one) for i in instances for one in tags.rows(i.id, i.account_id, words)]
-        if plan.request.client_token is not None:
-            key = f"{plan.caller.account_id}/{plan.request.client_token}"
-            changes.append(Insert(Token(key, plan.request_hash, reservation_id)))
+        reservation, made_rows = launch.new_reservation(plan, reservation_id, instances, now)
+        changes: list[Change] = [*made_rows, Put(row)]
         facts = {"reservation": reservation_id, "type": plan.vm_type.name, "policy": row.policy}
         facts |= {"reason": reason, "until": moment(row.until)}
         events = tuple(event("instance.waits", i.id, now, plan.caller, facts=facts) for i in instances)
@@ -300,9 +285,8 @@ def place(
         if lease is not None:
             changes.append(Put(leases.granted(i.id, lease)))
         facts = launch.told_of(new) | {"waited_since": row.since}
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         who = user.name if user is not None else waits.launch.user_id
-        events.append(Event(now, who, "cloud", "", "instance.launched", i.id, i.account_id, text))
+        events.append(event("instance.launched", i.id, now, who, i.account_id, facts))
     reason = f"there was room for {len(nodes)} of {len(rows)}, and {row.least} were to be enough"
     _end(rows[len(nodes) :], now, NOT_ALL, reason, changes, events)
     return Outcome((*changes, *map(Put, touched.values())), tuple(events), True)

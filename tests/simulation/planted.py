@@ -304,16 +304,17 @@ def anybody_may_report_anything(patch):
     """The reporting node is not compared with the instance's node."""
     real = reports._machines
 
-    def credulous(v, node, report, heard, now, changes, events):
+    def credulous(v, node, report, before, said, heard, now, changes, events):
         named = {m.instance_id for m in report.machines}
         elsewhere = {
             i: replace(r, node=node.id)
             for i in named
             if (r := v.instances.get(i)) is not None and r.node != node.id
         }
-        before = len(changes)
-        real(v._replace(instances=v.instances.update(elsewhere)), node, report, heard, now, changes, events)
-        for n in range(before, len(changes)):
+        start = len(changes)
+        closer = v._replace(instances=v.instances.update(elsewhere))
+        real(closer, node, report, before, said, heard, now, changes, events)
+        for n in range(start, len(changes)):
             row = changes[n].row
             if getattr(row, "id", None) in elsewhere:
                 changes[n] = Put(replace(row, node=v.instances[row.id].node))
