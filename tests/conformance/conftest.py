@@ -174,6 +174,7 @@ class Site:
             "LogLevel": "ERROR",
             "IdentitiesOnly": "yes",
             "ConnectTimeout": "10",
+            "ServerAliveInterval": "5",  # a guest that died ends the call
             "BatchMode": "yes",
         }
         options = [part for name, value in said.items() for part in ("-o", f"{name}={value}")]
