@@ -578,7 +578,7 @@ class Event:
     kind: str  # "instance.launched", "instance.seen", "node.added" …
     subject: str  # id of what changed
     account_id: str = ""
-    facts: str = "{}"  # JSON
+    facts: Mapping[str, Any] = Map()  # what JSON can hold
     id: int = 0
 
 

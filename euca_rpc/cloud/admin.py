@@ -7,7 +7,6 @@ refused by name.  The caller is the administrator whom the certificate names, ne
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -270,7 +269,7 @@ def history(c: Context, caller: Caller, after: int = 0, limit: int = 1000) -> Ro
             "subject": e.subject,
             "user": e.actor,
             "account": e.account_id,
-            "facts": json.loads(e.facts),
+            "facts": dict(e.facts),
         }
         for e in c.cloud.store.events_after(after, TRACED, min(max(limit, 1), 1000))
     ]

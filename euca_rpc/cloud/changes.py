@@ -7,17 +7,14 @@ told (`cloud.journal`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from immutables import Map
+
 from euca_rpc.clock import Micros
 from euca_rpc.types import Caller, Event
-
-_spell = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":")
-).encode  # one for all: `dumps` makes one a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def event(
     facts: Mapping[str, Any] | None = None,
 ) -> Event:
     """One line of history; ``by`` is a caller or the name of the controller that acted."""
-    text = _spell(facts) if facts else "{}"
+    told = Map(facts or {})
     if isinstance(by, str):
-        return Event(at, by, "cloud", "", kind, subject, account_id, text)
-    return Event(at, by.user_name, by.origin, by.request_id, kind, subject, account_id or by.account_id, text)
+        return Event(at, by, "cloud", "", kind, subject, account_id, told)
+    return Event(at, by.user_name, by.origin, by.request_id, kind, subject, account_id or by.account_id, told)

@@ -5,7 +5,6 @@ Every sentence names moments, never ages, so that it stays true when it is read 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from euca_rpc.clock import moment
@@ -99,5 +98,5 @@ def line(e: Event) -> dict[str, Any]:
         "actor": e.actor,
         "origin": e.origin,
         "request_id": e.request_id,
-        **json.loads(e.facts),
+        **e.facts,
     }

@@ -86,7 +86,7 @@ def _node(
         node = replace(node, admin_state="active")
         changes.append(Put(node))
         events.append(event("node.returned", node.id, now, node.id))
-    new = replace(
+    new = changed(
         node,
         cores=r.offer.cores,
         memory_mb=r.offer.memory_mb,
@@ -159,7 +159,7 @@ def _record(
     if seen.began:
         changes.append(Put(usage))
     if seen.ended:
-        changes.append(Put(replace(usage, began=old.running_since or seen.at, ended=seen.at)))
+        changes.append(Put(changed(usage, began=old.running_since or seen.at, ended=seen.at)))
     facts = {
         "seen": str(new.seen),
         "state": lifecycle.state(new),

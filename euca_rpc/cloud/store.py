@@ -142,8 +142,13 @@ def _column(annotation: Any) -> tuple[type[peewee.Field], bool, Callable[[Any], 
     raise TypeError(f"no column for {annotation!r}")
 
 
-def _map_out(value: Mapping[str, str]) -> str:
-    return json.dumps(dict(value), sort_keys=True) if value else "{}"
+_spell = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":")
+).encode  # one for all: `dumps` makes one a time
+
+
+def _map_out(value: Mapping[str, Any]) -> str:
+    return _spell(dict(value)) if value else "{}"
 
 
 class _Table:

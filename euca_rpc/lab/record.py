@@ -5,7 +5,6 @@ Stays are read from the event table, as a live cloud's would be: `instance.launc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,15 +124,15 @@ class Recorder:
     def event(self, event: Event) -> None:
         """From the journal, in order."""
         if event.kind == "instance.launched":
-            facts = json.loads(event.facts)
+            facts = event.facts
             size, user = self._types[facts["type"]], self.users[event.actor]
             self._stays[event.subject] = Stay(event.subject, facts["node"], size, user, event.at - self.begin)
             if self._waits.pop(event.subject, None) is not None:
                 self._settled(facts["reservation"], None)
         elif event.kind == "instance.waits":
-            self._waits[event.subject] = json.loads(event.facts)["reservation"]
+            self._waits[event.subject] = event.facts["reservation"]
         elif event.subject in self._waits and event.kind == "instance.terminate":
-            facts = json.loads(event.facts)
+            facts = event.facts
             symbol = "policy_refused" if facts.get("code") == REFUSED else "waited_in_vain"
             self._settled(self._waits.pop(event.subject), (symbol, facts.get("reason", "")))
         elif event.kind == "node.asleep":
@@ -143,12 +142,12 @@ class Recorder:
         elif event.kind == "instance.eviction":
             self._stays[event.subject].noticed = event.at - self.begin
         elif event.kind == "instance.moved":
-            self._stays[event.subject].node = json.loads(event.facts)["to"]
+            self._stays[event.subject].node = event.facts["to"]
         elif event.kind in (
             "instance.seen",
             "instance.terminate",
         ):  # one that no node was told of ends at once
-            facts = json.loads(event.facts)
+            facts = event.facts
             stay, state = self._stays[event.subject], facts["state"]
             if facts.get("code") == EVICTED:
                 stay.evicted = event.at - self.begin

@@ -13,7 +13,6 @@ clock and makes nothing of it.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -314,7 +313,7 @@ def cases(
 
 
 # kinds of the cloud's own, with facts as it writes them, and one that is not known yet: kinds are only ever added
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "instance.launched": {"reservation": "r-00000001", "node": "east/host-1", "type": "m1.small", "cores": 1},
     "instance.seen": {"generation": 1, "seen": "running", "reason": ""},
     "instance.terminate": {},
@@ -335,6 +334,6 @@ def events(pick: draw.DrawFn) -> Event:
         kind=kind,
         subject=pick(draw.sampled_from(("i-00000001", "i-00000002"))),
         account_id=pick(draw.sampled_from(("100000000001", ""))),
-        facts=json.dumps(facts),
+        facts=facts,
         id=pick(draw.integers(1, 10**6)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import math
 import time
 from importlib.metadata import entry_points
@@ -77,7 +76,7 @@ BREAKS = {
     "too much": (TOTAL, plugin("score", lambda target: 1.0 + target.machines), "score returned"),
     "nonsense": (TOTAL, plugin("feasible", lambda target: False), "feasible returned False, not None or No"),
     "entries": (TOTAL, plugin("account", lambda event: [event.at]), "account returned"),
-    "facts": (TOTAL, plugin("account", lambda event: json.loads(event.facts)["node"]), "account raised KeyError"),
+    "facts": (TOTAL, plugin("account", lambda event: event.facts["node"]), "account raised KeyError"),
     "no action": (TOTAL, plugin("tend", lambda view: ["sleep"]), "there is no action str; there are Warn"),
     "no such node": (TOTAL, plugin("tend", lambda view: [Drain("x/y", "Why not.")]), "there is no node 'x/y'"),
     "no notice": (TOTAL, plugin("tend", lambda view: [Evict(i, "Out.", -1) for i in view.instances]), "its notice is -1"),

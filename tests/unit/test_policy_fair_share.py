@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, ClassVar
 
@@ -118,7 +117,7 @@ def test_a_machine_that_ran_for_ever_counts_with_its_cores():
 
 def test_what_a_machine_used_is_added_when_it_ends():
     def told(kind: str, **facts: Any) -> Any:
-        return fair_share.account(Event(NOW, "n", "cloud", "", kind, "i-1", ANN, json.dumps(facts)))
+        return fair_share.account(Event(NOW, "n", "cloud", "", kind, "i-1", ANN, facts))
 
     assert told("instance.seen", state="terminated", core_seconds=90.5) == [Entry(ANN, 90.5, 24 * HOUR)]
     assert told("instance.seen", state="running") is None

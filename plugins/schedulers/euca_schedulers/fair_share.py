@@ -16,7 +16,6 @@ the policy that does.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from typing import Any
@@ -81,7 +80,7 @@ def account(event: Event) -> list[Entry] | None:
     """What a machine that ended had used."""
     if event.kind != "instance.seen":
         return None
-    seconds = json.loads(event.facts).get("core_seconds", 0)
+    seconds = event.facts.get("core_seconds", 0)
     return [Entry(event.account_id, float(seconds), HALF_LIFE)] if seconds > 0 else None
 
 

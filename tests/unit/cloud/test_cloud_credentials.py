@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -80,7 +78,7 @@ def test_a_life(bench, shelf, people, kind, by, reopen):
     word, last = ("access_key", "deleted") if kind == "key" else ("certificate", "revoked")
     told = [f"{word}.{what}" for what in ("added", "disabled", "enabled", last)]
     assert kinds_of_events(bench, made.id) == told
-    assert json.loads(bench.cloud.store.events(made.id)[0].facts) == {"user": "ann"}
+    assert dict(bench.cloud.store.events(made.id)[0].facts) == {"user": "ann"}
     with pytest.raises(EucaError) as gone:
         made.enable(caller, True)
     assert gone.value.symbol == "credential_not_found"

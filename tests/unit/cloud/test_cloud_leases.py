@@ -91,7 +91,7 @@ def test_the_end_has_a_reason_that_names_the_moment_and_the_policy(i, then):
     assert not after.lease_hours
     (told,) = done.events
     assert (told.kind, told.actor) == (f"instance.{then}", "cloud")
-    assert json.loads(told.facts) == {
+    assert dict(told.facts) == {
         "state": lifecycle.state(ended), "code": "Server.LeaseEnded", "reason": reason
     }  # fmt: skip
     assert leases.end(after, NOW + 5 * SECOND, [ID]) == Outcome()
@@ -387,6 +387,6 @@ def test_a_launch_under_a_broken_lease_policy_makes_nothing(leased):
     with pytest.raises(EucaError, match="no"):
         leased.cloud.core.instances.launch(leased.caller, LaunchRequest("emi-00000001"))
     assert not leased.view.instances
-    assert [json.loads(e.facts)["symbol"] for e in events(leased, "launch.refused")] == ["policy_failed"]
+    assert [e.facts["symbol"] for e in events(leased, "launch.refused")] == ["policy_failed"]
     contact = leased.view.contacts["open/h1"]
     assert (contact.version, contact.silent_since, contact.trouble) == (1, None, "")

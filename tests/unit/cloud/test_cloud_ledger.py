@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import random
 from collections import defaultdict
 
@@ -34,7 +33,7 @@ def replay(bench, since, until):
                 used[users[id]][place] += seconds * size
 
     for e in reversed(bench.cloud.store.events(limit=100_000)):
-        facts = json.loads(e.facts)
+        facts = e.facts
         if e.kind == "instance.launched":
             users[e.subject], sizes[e.subject] = e.actor, facts["size"]
         elif e.kind == "instance.seen" and facts["seen"] == "running":

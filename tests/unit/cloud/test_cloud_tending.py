@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -336,7 +335,7 @@ def test_an_administrator_feeds_values_lists_them_and_takes_them_back(tended):
         {"name": "prices", "value": {"m1.small": 0.2}}
     ]
     (told,) = events(tended, "policy.published")
-    assert (told.actor, json.loads(told.facts)) == ("admin", {"value": {"m1.small": 0.2}})
+    assert (told.actor, dict(told.facts)) == ("admin", {"value": {"m1.small": 0.2}})
     for key, value in (("bad key", 1), ("k", float("inf")), ("k", "x" * 70_000)):
         with pytest.raises(EucaError):
             feed(tended, key=key, value=value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from euca_rpc.errors import EucaError
 from euca_rpc.types import Event, VmType
 
@@ -117,7 +115,7 @@ def policies(asked: Asked) -> Page:
 def refusal(event: Event) -> dict[str, str]:
     """What a refused launch asked for, and why not, in words."""
     try:
-        facts = json.loads(event.facts)
+        facts = event.facts
     except ValueError:
         facts = {}
     return {name: str(facts.get(name, "")) for name in ("asked", "zone", "reason")}
