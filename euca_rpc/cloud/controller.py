@@ -99,6 +99,7 @@ class CloudController:
         self.settings = settings
         self._carrier = carrier
         self._placer = placer
+        self._poked: set[str] = set()  # zones that have news of which they were not asked yet
         self._told_revoked: dict[str, list[str]] = {}  # zone → what its cluster controller was told of them
         self._reader = Reader()
         self._due: Micros | None = (
@@ -166,15 +167,10 @@ class CloudController:
         return all(row.next_try >= due or row.id not in view.unsettled for row in rows)
 
     def poke(self, zone: str) -> None:
-        """A cluster controller has news: ask it now."""
-
-        def verb(view: View, now: Micros) -> Outcome:
-            poll = view.polls.get(zone)
-            if zone not in view.zones or (poll is not None and poll.due <= now):
-                return Outcome()
-            return Outcome((Soft(replace(poll or Poll(zone), due=now)),))
-
-        self.journal.submit(verb).add_done_callback(lambda done: self.wake())
+        """A cluster controller has news: ask it now, or as soon as it has answered what it was asked before."""
+        if zone in self.journal.view.zones:
+            self._poked.add(zone)
+            self.wake()
 
     # --------------------------------------------------------------------------------------------------- step
     def step(self) -> Micros | None:
@@ -187,7 +183,7 @@ class CloudController:
         now = self.clock.now()
         self._instances.consoles.expire(now)
         view = self.journal.view
-        actions, due = reconcile.decide(view, now)
+        actions, due = reconcile.decide(view, now, self._poked)
         copies, copies_due = captures.decide(view, now)
         ends, ends_due = leases.decide(view, now)
         self._lease_hours = view.lease_hours
@@ -285,6 +281,7 @@ class CloudController:
 
     # ----------------------------------------------------------------------------------------- asking clusters
     def _ask(self, zone: str) -> None:
+        self._poked.discard(zone)  # first: one that pokes from here on has newer news
         poll: Poll | None = self.journal.do(lambda v, n: reconcile.mark_asked(v, zone, n))
         if poll is None:
             return
@@ -363,9 +360,9 @@ class CloudController:
                 poll = view.polls.get(zone)
                 if poll is None:
                     return Outcome()
-                return Outcome((Soft(replace(poll, told_roster=version, start_id=start_id, due=now)),))
+                return Outcome((Soft(replace(poll, told_roster=version, start_id=start_id)),))
 
-            self.journal.submit(verb).add_done_callback(lambda done: self.wake())
+            self.journal.submit(verb).add_done_callback(lambda done: self.poke(zone))
 
         self._carrier.call(
             object_name(CLUSTER, zone), "roster", {"nodes": nodes, "revoked": revoked}, confirmed

@@ -1,8 +1,8 @@
 """Reconcilers: what has to be asked of whom, so that what was seen becomes what is wanted.
 
-    decide(view, now) → (actions, next_due)
+    decide(view, now, poked) → (actions, next_due)
 
-Pure, with no input but the view: run it twice and it says the same, run it after a crash and it goes on where the disk
+Pure, with no input but the view and the zones that said that they have news: run it twice and it says the same, run it after a crash and it goes on where the disk
 says.  It is run when poked or when `next_due` has come; there is no tick.  There are no retries inside: an action is
 written into the view before it is carried out (`mark`), with the moment at which it may be repeated, and whether it
 worked is learnt from the next report, never from the call's answer.
@@ -15,18 +15,19 @@ Kept in mind by everyone who changes this file:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
+from immutables import Map
+
 from euca_rpc.changed import changed
-from euca_rpc.clock import SECOND, Micros
+from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, Soft, event
 from euca_rpc.cloud.view import Poll, View, rest, silence
 from euca_rpc.types import Event, Instance, Intent, Seen
 
 POLL: Micros = 2 * SECOND
-NEVER: Micros = 1 << 62
 BACKOFF: tuple[Micros, ...] = tuple(s * SECOND for s in (5, 10, 20, 40, 60))
 
 
@@ -72,15 +73,15 @@ Action = Ask | Tell | Overdue | Move | Prune
 
 
 # ---------------------------------------------------------------------------------------------- the decision
-def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
-    """All that is due now, and the next moment at which something will be."""
+def decide(view: View, now: Micros, poked: Container[str] = ()) -> tuple[list[Action], Micros | None]:
+    """All that is due now, and the next moment at which something will be.  ``poked``: zones that have news."""
     due: list[Micros] = []
     actions: list[Action] = []
     for zone in sorted(view.zones):
         poll = view.polls.get(zone) or Poll(zone)
         if poll.asking:
             continue
-        if poll.due <= now:
+        if poll.due <= now or zone in poked:
             actions.append(Ask(zone))
         else:
             due.append(poll.due)
@@ -107,7 +108,7 @@ def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     actions.extend(Tell(method, node, tuple(sorted(ids))) for (method, node), ids in sorted(tell.items()))
     if late:
         actions.append(Overdue(tuple(sorted(late))))
-    old = [i for i, ended in view.ended.items() if ended + lifecycle.VISIBLE_AFTER_END <= now]
+    old = [i for ids in _over(view.ended, now - lifecycle.VISIBLE_AFTER_END) for i in ids]
     if old:
         actions.append(Prune(tuple(sorted(old))))
     return actions, min(due, default=None)
@@ -158,7 +159,7 @@ def mark_asked(view: View, zone: str, now: Micros) -> Outcome:
     if zone not in view.zones:
         return Outcome()
     poll = view.polls.get(zone) or Poll(zone)
-    asked = replace(poll, serial=poll.serial + 1, asking=True, due=NEVER)
+    asked = changed(poll, serial=poll.serial + 1, asking=True)
     return Outcome((Soft(asked),), result=asked)
 
 
@@ -167,7 +168,7 @@ def mark_answered(view: View, zone: str, serial: int, now: Micros, again: Micros
     poll = view.polls.get(zone)
     if poll is None or poll.serial != serial or not poll.asking:
         return None
-    return Soft(replace(poll, asking=False, due=min(poll.due, now + again)))  # sooner if it poked meanwhile
+    return Soft(changed(poll, asking=False, due=now + again))
 
 
 def mark_told(view: View, action: Tell, now: Micros) -> Outcome:
@@ -229,5 +230,10 @@ def prune(view: View, now: Micros, ids: Iterable[str]) -> Outcome:
             token = view.tokens.get(key) if row.client_token else None
             if token is not None:
                 changes.append(Put(replace(token, expires_at=now + lifecycle.TOKEN_AFTER_END)))
-    changes += [Remove(t) for t in view.tokens.values() if t.expires_at is not None and t.expires_at <= now]
+    changes += [Remove(view.tokens[key]) for keys in _over(view.stale_tokens, now) for key in keys]
     return Outcome(tuple(changes))
+
+
+def _over(minutes: Map[int, Map[str, None]], now: Micros) -> Iterable[Iterable[str]]:
+    """What lies in minutes that were over at ``now``."""
+    return [ids for minute, ids in minutes.items() if (minute + 1) * MINUTE <= now]

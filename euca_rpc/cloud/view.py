@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from immutables import Map
 
-from euca_rpc.clock import HOUR, Micros, moment
+from euca_rpc.clock import HOUR, MINUTE, Micros, moment
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Remove
 from euca_rpc.policy.hints import meant
@@ -122,7 +122,10 @@ class View(NamedTuple):
     on_node: Map[str, Map[str, None]] = Map()  # node id → ids of instances that are not over
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
     untold: Map[str, None] = Map()  # ids of instances that are to start and of which no node was told yet
-    ended: Map[str, Micros] = Map()  # id → when it ended, while still visible
+    ended: Map[int, Map[str, None]] = (
+        Map()
+    )  # minute since the epoch → instances that ended in it, while visible
+    stale_tokens: Map[int, Map[str, None]] = Map()  # minute since the epoch → tokens that expire in it
     lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
     by_account: Map[str, Map[str, Reservation]] = Map()
     waiting: Map[str, Waiting] = Map()  # reservation id → the launch that waits, as policies see it
@@ -301,10 +304,21 @@ class _Draft:
             v["untold"] = v["untold"].set(row.id, None) if untold else _drop(v["untold"], row.id)
         open_ = new is not None and not lifecycle.settled(new)
         v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else _drop(v["unsettled"], row.id)
-        if new is not None and new.ended_at is not None:
-            v["ended"] = v["ended"].set(row.id, new.ended_at)
-        else:
-            v["ended"] = _drop(v["ended"], row.id)
+        self._move("ended", row.id, old.ended_at if old else None, new.ended_at if new else None)
+
+    def token(self, old: Token | None, new: Token | None) -> None:
+        row = new or old
+        assert row is not None
+        self._move("stale_tokens", row.id, old.expires_at if old else None, new.expires_at if new else None)
+
+    def _move(self, index: str, id: str, old: Micros | None, new: Micros | None) -> None:
+        """From one minute to another; None: it is in none."""
+        if old == new:
+            return
+        if old is not None:
+            self.v[index] = _drop_inner(self.v[index], old // MINUTE, id)
+        if new is not None:
+            self.v[index] = _put_inner(self.v[index], new // MINUTE, id, None)
 
     def _leave(self, node_id: str, instance_id: str, held: Size) -> None:
         if node_id:
@@ -472,6 +486,7 @@ _INDEX: dict[type, Callable[[_Draft, Any, Any], None]] = {
     InstanceLease: _Draft.lease,
     WaitingLaunch: _Draft.wait,
     Tag: _Draft.tag,
+    Token: _Draft.token,
 }
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from euca_rpc.clock import SECOND, Micros
+from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle, reconcile
 from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.store import Store
@@ -34,7 +34,7 @@ def view_is_disk(history: History, view: View, store: Store, now: Micros) -> Non
     for name in (name for name in View._fields if name not in _SOFT):
         here, there = _plain(getattr(view, name)), _plain(getattr(disk, name))
         if name in ("instances", "reservations", "ended", "by_account"):  # what ends its hour may leave later
-            over = {i for i, at in view.ended.items() if at < horizon}
+            over = {i for minute, ids in view.ended.items() for i in ids if minute * MINUTE < horizon}
             if over:
                 continue
         if here != there:

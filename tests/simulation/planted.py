@@ -225,12 +225,12 @@ def asked_again_at_once(patch):
     """The moment before which a call is not repeated is ignored."""
     real = reconcile.decide
 
-    def eager(v, now):
+    def eager(v, now, poked):
         rows = {k: v.instances[k] for k in v.unsettled}
         hurried = v._replace(
             instances=v.instances.update({k: replace(r, next_try=0) for k, r in rows.items()})
         )
-        return real(hurried, now)
+        return real(hurried, now, poked)
 
     patch(reconcile, "decide", eager)
 
@@ -258,8 +258,8 @@ def moved_although_it_was_sent(patch):
 
     decide = reconcile.decide
 
-    def moving(v, now):
-        actions, due = decide(v, now)
+    def moving(v, now, poked):
+        actions, due = decide(v, now, poked)
         lost = [
             reconcile.Move(i)
             for i in v.unsettled
