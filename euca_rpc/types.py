@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from immutables import Map
@@ -48,6 +49,9 @@ class Size:
 
     def parts(self) -> tuple[int, int, int]:
         return self.cores, self.memory_mb, self.disk_gb
+
+
+_sized = lru_cache(4096)(Size)  # machines are of few sizes, which are asked for all the time
 
 
 # ------------------------------------------------------------------------------------------------ who asks
@@ -218,7 +222,7 @@ class VmType:
 
     @property
     def size(self) -> Size:
-        return Size(self.cores, self.memory_mb, self.disk_gb)
+        return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Soft:
-    """A fact of the view only: contacts, polls.  Lost with the process, rebuilt by the next reports."""
+    """A fact of the view only: contacts.  Lost with the process, rebuilt by the next reports."""
 
     row: Any
 

@@ -30,6 +30,7 @@ from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
 from euca_rpc.cloud.nodes import FENCED
 from euca_rpc.cloud.office import OfficeSettings, open_office
+from euca_rpc.cloud.polling import Polls
 from euca_rpc.cloud.reading import Reader
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
@@ -38,7 +39,7 @@ from euca_rpc.cloud.tags import Tags
 from euca_rpc.cloud.tending import NoTends, Tender, Tends
 from euca_rpc.cloud.totals import Accountant, Accounts, NoAccounts
 from euca_rpc.cloud.turns import Placer, Turns
-from euca_rpc.cloud.view import Poll, View
+from euca_rpc.cloud.view import View
 from euca_rpc.cloud.zones import Types, Zones
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
@@ -99,8 +100,7 @@ class CloudController:
         self.settings = settings
         self._carrier = carrier
         self._placer = placer
-        self._poked: set[str] = set()  # zones that have news of which they were not asked yet
-        self._told_revoked: dict[str, list[str]] = {}  # zone → what its cluster controller was told of them
+        self._polls = Polls(settings.poll)
         self._reader = Reader()
         self._due: Micros | None = (
             None  # when the next step comes of itself; None: a step is under way, or none is due
@@ -168,9 +168,8 @@ class CloudController:
 
     def poke(self, zone: str) -> None:
         """A cluster controller has news: ask it now, or as soon as it has answered what it was asked before."""
-        if zone in self.journal.view.zones:
-            self._poked.add(zone)
-            self.wake()
+        self._polls.poke(zone)
+        self.wake()
 
     # --------------------------------------------------------------------------------------------------- step
     def step(self) -> Micros | None:
@@ -183,7 +182,10 @@ class CloudController:
         now = self.clock.now()
         self._instances.consoles.expire(now)
         view = self.journal.view
-        actions, due = reconcile.decide(view, now, self._poked)
+        asked, asked_due = self._polls.take_due(view.zones, now)
+        for zone, question in asked:
+            self._ask(zone, question)
+        actions, due = reconcile.decide(view, now)
         copies, copies_due = captures.decide(view, now)
         ends, ends_due = leases.decide(view, now)
         self._lease_hours = view.lease_hours
@@ -198,8 +200,6 @@ class CloudController:
         told_due: Micros | None = None
         for action in (*actions, *copies, *ends, *turns):
             match action:
-                case reconcile.Ask():
-                    self._ask(action.zone)
                 case reconcile.Tell():
                     if action is tells[0]:
                         told_due = self._tell(tells)
@@ -231,7 +231,7 @@ class CloudController:
             self._tender.step(now)
         power_due = self._turn_nodes(now)
         tend_due = None if self.clock_trouble else self._tender.due(self.journal.view, now)
-        all_due = (due, told_due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
+        all_due = (asked_due, due, told_due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
         return min((at for at in all_due if at is not None), default=None)
 
     def _turn_nodes(self, now: Micros) -> Micros | None:
@@ -280,11 +280,7 @@ class CloudController:
         return True
 
     # ----------------------------------------------------------------------------------------- asking clusters
-    def _ask(self, zone: str) -> None:
-        self._poked.discard(zone)  # first: one that pokes from here on has newer news
-        poll: Poll | None = self.journal.do(lambda v, n: reconcile.mark_asked(v, zone, n))
-        if poll is None:
-            return
+    def _ask(self, zone: str, question: int) -> None:
         view = self.journal.view
         known = {
             n.id: view.contacts[n.id].version
@@ -295,10 +291,12 @@ class CloudController:
             object_name(CLUSTER, zone),
             "report",
             {"known": known},
-            lambda answer: self._answered(zone, poll.serial, answer),
+            lambda answer: self._answered(zone, question, answer),
         )
 
-    def _answered(self, zone: str, serial: int, answer: Answer) -> None:
+    def _answered(self, zone: str, question: int, answer: Answer) -> None:
+        if not self._polls.heard(zone, question):
+            return
         told: Mapping[str, Any] = {}
         if answer.error is None:
             try:
@@ -309,25 +307,24 @@ class CloudController:
         receipts = captures.receipts(told, self.settings.blobs.ticket_key, self.clock.wall())
 
         def verb(view: View, now: Micros) -> Outcome:
-            done = reconcile.mark_answered(view, zone, serial, now, self.settings.poll)
-            if done is None:
-                return Outcome()
+            if zone not in view.zones:
+                return Outcome()  # it was removed meanwhile
             if answer.error is not None:
-                lost = reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
-                return Outcome((done, *lost.changes), lost.events)
+                return reports.lost(view, zone, answer.error.sentence, self.settings.silence, now)
             taken = reports.take(view, zone, told, now, {node for node, _ in strays})
             made = captures.take(view, zone, told, receipts, now)
             again: list[Change] = []
             if whole := sorted({node for node, _ in (*strays, *made.result)}):
                 contacts = view.apply(taken.changes).contacts
                 again = [Soft(replace(contacts[node], version=0)) for node in whole if node in contacts]
-            changes = (done, *taken.changes, *again, *made.changes)
+            changes = (*taken.changes, *again, *made.changes)
             return Outcome(changes, (*taken.events, *made.events), made.result)
 
         def after(done: Any) -> None:
+            self._polls.over(zone, question, self.clock.now())
             if done.exception() is not None:
                 log.error("the report of zone %s was not taken: %r", zone, done.exception())
-            elif done.result() is not None:  # the answer was the current one
+            elif done.result() is not None:  # it answered
                 self._tell_roster(zone, told)
                 for node, machine in strays:
                     self._send_away(node, machine)
@@ -341,28 +338,17 @@ class CloudController:
         """A cluster controller keeps nothing: it is told whom to ask, and whom not to trust, whenever it has started,
         somebody came or went, or a certificate was revoked."""
         view = self.journal.view
-        poll = view.polls.get(zone)
-        if poll is None:
-            return  # the zone was removed
-        start_id, version = str(told.get("start_id") or ""), view.roster_version
         revoked = sorted(map(str, self.settings.revoked()))
-        knows_nodes = told.get("roster") and poll.start_id == start_id and poll.told_roster == version
-        if knows_nodes and self._told_revoked.get(zone, []) == revoked:
+        roster = (str(told.get("start_id") or ""), view.roster_version, *revoked)
+        if told.get("roster") and self._polls.told(zone) == roster:
             return
         nodes = sorted(n.id for n in view.nodes.values() if n.zone == zone and n.asked)
 
         def confirmed(answer: Answer) -> None:
             if answer.error is not None:
                 return  # the next report says that it still has none
-            self._told_revoked[zone] = revoked
-
-            def verb(view: View, now: Micros) -> Outcome:
-                poll = view.polls.get(zone)
-                if poll is None:
-                    return Outcome()
-                return Outcome((Soft(replace(poll, told_roster=version, start_id=start_id)),))
-
-            self.journal.submit(verb).add_done_callback(lambda done: self.poke(zone))
+            self._polls.confirmed(zone, roster)
+            self.wake()
 
         self._carrier.call(
             object_name(CLUSTER, zone), "roster", {"nodes": nodes, "revoked": revoked}, confirmed
@@ -465,9 +451,7 @@ class CloudController:
 
 def _foreseen(row: object, now: Micros) -> bool:
     """What a step itself writes before it calls: nothing is to be done for it before the moment that the step said."""
-    if type(row) is Instance:
-        return row.attempts > 0 and row.next_try > now
-    return type(row) is Poll and row.asking
+    return type(row) is Instance and row.attempts > 0 and row.next_try > now
 
 
 def open_view(store: Store, now: Micros) -> View:

@@ -1,8 +1,8 @@
 """Reconcilers: what has to be asked of whom, so that what was seen becomes what is wanted.
 
-    decide(view, now, poked) → (actions, next_due)
+    decide(view, now) → (actions, next_due)
 
-Pure, with no input but the view and the zones that said that they have news: run it twice and it says the same, run it after a crash and it goes on where the disk
+Pure, with no input but the view: run it twice and it says the same, run it after a crash and it goes on where the disk
 says.  It is run when poked or when `next_due` has come; there is no tick.  There are no retries inside: an action is
 written into the view before it is carried out (`mark`), with the moment at which it may be repeated, and whether it
 worked is learnt from the next report, never from the call's answer.
@@ -15,7 +15,7 @@ Kept in mind by everyone who changes this file:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from immutables import Map
@@ -23,8 +23,8 @@ from immutables import Map
 from euca_rpc.changed import changed
 from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle
-from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, Soft, event
-from euca_rpc.cloud.view import Poll, View, rest, silence
+from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, event
+from euca_rpc.cloud.view import View, rest, silence
 from euca_rpc.types import Event, Instance, Intent, Seen
 
 POLL: Micros = 2 * SECOND
@@ -32,13 +32,6 @@ BACKOFF: tuple[Micros, ...] = tuple(s * SECOND for s in (5, 10, 20, 40, 60))
 
 
 # ----------------------------------------------------------------------------------------------- the actions
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Poll a zone's cluster controller for its report."""
-
-    zone: str
-
-
 @dataclass(frozen=True, slots=True)
 class Tell:
     """One call to one node about some of its instances: ensure, absent, stop or reboot."""
@@ -69,22 +62,14 @@ class Prune:
     ids: tuple[str, ...]
 
 
-Action = Ask | Tell | Overdue | Move | Prune
+Action = Tell | Overdue | Move | Prune
 
 
 # ---------------------------------------------------------------------------------------------- the decision
-def decide(view: View, now: Micros, poked: Container[str] = ()) -> tuple[list[Action], Micros | None]:
-    """All that is due now, and the next moment at which something will be.  ``poked``: zones that have news."""
+def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
+    """All that is due now, and the next moment at which something will be."""
     due: list[Micros] = []
     actions: list[Action] = []
-    for zone in sorted(view.zones):
-        poll = view.polls.get(zone) or Poll(zone)
-        if poll.asking:
-            continue
-        if poll.due <= now or zone in poked:
-            actions.append(Ask(zone))
-        else:
-            due.append(poll.due)
     tell: dict[tuple[str, str], list[str]] = defaultdict(list)
     late: list[str] = []
     for instance_id in sorted(view.unsettled):  # in one order, whatever the process: a seed is one story
@@ -154,23 +139,6 @@ def why_unreachable(view: View, node_id: str) -> str:
 
 
 # ------------------------------------------------------------------------------ written before it is carried out
-def mark_asked(view: View, zone: str, now: Micros) -> Outcome:
-    """The result is the poll as it is now; None if the zone was removed meanwhile."""
-    if zone not in view.zones:
-        return Outcome()
-    poll = view.polls.get(zone) or Poll(zone)
-    asked = changed(poll, serial=poll.serial + 1, asking=True)
-    return Outcome((Soft(asked),), result=asked)
-
-
-def mark_answered(view: View, zone: str, serial: int, now: Micros, again: Micros) -> Change | None:
-    """None: an answer to a question that is no longer the current one."""
-    poll = view.polls.get(zone)
-    if poll is None or poll.serial != serial or not poll.asking:
-        return None
-    return Soft(changed(poll, asking=False, due=now + again))
-
-
 def mark_told(view: View, action: Tell, now: Micros) -> Outcome:
     """Count the attempt before the call.  Rows that changed their mind meanwhile are left out; the result is what is
     still to be told."""

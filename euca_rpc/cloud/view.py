@@ -1,7 +1,7 @@
 """The view: everything the cloud controller knows, as one immutable value.
 
     rows       one persistent map per kind of row, exactly what the store holds (ended instances leave after an hour)
-    soft rows  contacts and polls: when zones and nodes were last heard
+    soft rows  contacts: when zones and nodes were last heard
     indexes    sums and look-ups made of the rows, kept right by `apply` and by nothing else
 
 A `View` never changes; `apply` answers the next one, numbered one higher.  Whoever holds one has a consistent snapshot
@@ -58,18 +58,6 @@ _LOG_LENGTH = 4096  # snapshots that a policy engine may lag behind before it ha
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
-    """Soft: when a zone is to be asked for its report, and which question is outstanding."""
-
-    id: str  # zone name
-    due: Micros = 0
-    serial: int = 0  # of the last question; an answer to an older one is dropped
-    asking: bool = False
-    told_roster: int = -1  # the roster version that this cluster controller confirmed
-    start_id: str = ""  # of the cluster controller process that confirmed it
-
-
-@dataclass(frozen=True, slots=True)
 class AskedAgain:
     """Soft: on which snapshot a launch that waits was last asked about."""
 
@@ -109,7 +97,6 @@ class View(NamedTuple):
     sessions: Map[str, Session] = Map()
     # soft rows
     contacts: Map[str, Contact] = Map()
-    polls: Map[str, Poll] = Map()
     asked_again: Map[str, AskedAgain] = Map()
     # indexes
     user_names: Map[str, str] = Map()  # name → user id
@@ -189,8 +176,8 @@ _TABLE: dict[type, str] = {
     WaitingLaunch: "waiting_rows",
     AskedAgain: "asked_again",
     Contact: "contacts",
-    Poll: "polls",
 }
+_NOTHING = Size()
 _UNSEEN = (Usage, Mail)  # rows that only the store keeps
 _OPENERS = (Setting, Zone)  # rows whose change may let a launch go on that waits
 _PLACES = {name: place for place, name in enumerate(View._fields)}
@@ -268,8 +255,8 @@ class _Draft:
         v = self.v
         row = new or old
         assert row is not None
-        before = lifecycle.claim(old) if old else Size()
-        after = lifecycle.claim(new) if new else Size()
+        before = lifecycle.claim(old) if old else _NOTHING
+        after = lifecycle.claim(new) if new else _NOTHING
         alive_before = old is not None and old.ended_at is None
         alive = new is not None and new.ended_at is None
         if old is not None and new is not None and old.node != new.node:
@@ -293,7 +280,7 @@ class _Draft:
             if row.node and (not alive_before or (old is not None and old.node != row.node)):
                 v["on_node"] = _put_inner(v["on_node"], row.node, row.id, None)
                 self.stale.add(row.node)
-            if row.public_address:
+            if row.public_address and (old is None or row.public_address != old.public_address):
                 v["addresses"] = v["addresses"].set(row.public_address, row.id)
         elif alive_before:
             self._leave(row.node, row.id, Size())
@@ -303,7 +290,8 @@ class _Draft:
         if untold or (old is not None and lifecycle.untold(old)):
             v["untold"] = v["untold"].set(row.id, None) if untold else _drop(v["untold"], row.id)
         open_ = new is not None and not lifecycle.settled(new)
-        v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else _drop(v["unsettled"], row.id)
+        if open_ != (row.id in v["unsettled"]):
+            v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else v["unsettled"].delete(row.id)
         self._move("ended", row.id, old.ended_at if old else None, new.ended_at if new else None)
 
     def token(self, old: Token | None, new: Token | None) -> None:

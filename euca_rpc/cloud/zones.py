@@ -60,7 +60,8 @@ def remove(by: Caller, name: str) -> Callable[[View, Micros], Outcome]:
                 "remove them first (euca node remove)",
             )
         changes: list[Change] = [Remove(zone)]
-        changes += [Forget(soft[name]) for soft in (view.contacts, view.polls) if name in soft]
+        if name in view.contacts:
+            changes.append(Forget(view.contacts[name]))
         return Outcome(tuple(changes), (event("zone.removed", name, now, by),), zone)
 
     return verb

@@ -24,6 +24,8 @@ from euca_rpc.policy.values import No, Target
 
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
 
+NOBODY = (None, NEUTRAL)
+
 Hook = Callable[..., Any]
 Failed = Callable[[str, str, str], None]  # policy, hook, trouble; raises when that tripped the policy
 
@@ -43,9 +45,8 @@ class Judge:
 
     def __call__(self, targets: Sequence[Target]) -> list[Verdict]:
         """Of each target, in order."""
-        cls, zone = self._ranking.cls, self._zone
-        verdicts: list[Verdict] = [unfit(cls, zone, target) or NEUTRAL for target in targets]
-        open_ = [place for place, verdict in enumerate(verdicts) if verdict is NEUTRAL]
+        verdicts: list[Verdict] = [NEUTRAL] * len(targets)
+        open_ = self._fitting(targets, verdicts)
         if open_ and self._feasible is not None:
             open_ = self._let_pass(self._feasible, targets, open_, verdicts)
         if open_ and self._score is not None:
@@ -57,14 +58,31 @@ class Judge:
                 self._rate(self._score, targets, open_, verdicts)
         return verdicts
 
+    def _fitting(self, targets: Sequence[Target], verdicts: list[Verdict]) -> list[int]:
+        """The core's arithmetic; whoever fits is seen at a glance, why another does not is looked for."""
+        cls, zone = self._ranking.cls, self._zone
+        architecture, fits = cls.architecture, cls.size.fits
+        open_ = []
+        for place, target in enumerate(targets):
+            if not (target.usable and target.architecture == architecture and target.zone == zone):
+                verdicts[place] = unfit(cls, zone, target) or NEUTRAL
+            elif fits(target.room):
+                open_.append(place)
+            else:
+                verdicts[place] = "room"
+        return open_
+
     def _let_pass(
         self, feasible: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]
     ) -> list[int]:
-        left = []
-        for place, said in zip(open_, self._round("feasible", feasible, targets, open_), strict=True):
+        answers = self._round("feasible", feasible, targets, open_)
+        left = [place for place, said in zip(open_, answers, strict=True) if said is None]
+        if len(left) == len(open_):
+            return left
+        for place, said in zip(open_, answers, strict=True):
             if said is None:
-                left.append(place)
-            elif isinstance(said, No):
+                continue
+            if isinstance(said, No):
                 verdicts[place] = said
             else:
                 verdicts[place] = FAILED
@@ -91,8 +109,8 @@ class Judge:
         """It does not look at the target: the first number holds for all."""
         ranking = self._ranking
         for place in open_:
-            if ranking.flat is not None:
-                verdicts[place] = ranking.flat
+            if (flat := ranking.flat) is not None:
+                verdicts[place] = flat
             else:
                 self._rate(score, targets, [place], verdicts)
                 if (said := verdicts[place]) is not NEUTRAL:  # that one may have failed
@@ -106,9 +124,9 @@ class Judge:
         new = []
         for place in open_:
             target = targets[place]
-            before = known.get(target.id)
-            if before is not None and before[0] is target:
-                verdicts[place] = before[1]
+            of, said = known.get(target.id, NOBODY)
+            if of is target:
+                verdicts[place] = said
             else:
                 new.append(place)
         if new:

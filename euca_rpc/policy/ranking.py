@@ -46,29 +46,29 @@ class Zone:
     def __init__(self) -> None:
         self.targets: dict[str, Target] = {}
         self.news: list[str] = []
-        self.rankings: dict[Key, Ranking] = {}  # the most recently used last
+        self.rankings: dict[Key, Ranking] = {}
         self.known: dict[tuple[str, int], Known] = {}  # by policy and its epoch
 
     def put(self, target: Target) -> None:
         self.targets[target.id] = target
-        self._tell(target.id)
+        self.news.append(target.id)
 
     def remove(self, id: str) -> None:
         del self.targets[id]
-        self._tell(id)
-
-    def _tell(self, id: str) -> None:
         self.news.append(id)
-        if len(self.news) > MOST_NEWS:
-            for ranking in self.rankings.values():
-                ranking.read()
-            self.news = []
+
+    def forget_news(self) -> None:
+        """Before they are too many; all rankings have read them."""
+        for ranking in self.rankings.values():
+            ranking.read()
+        self.news = []
 
 
 class Ranking:
     def __init__(self, policy: str, cls: LaunchClass, zone: Zone, known: Known) -> None:
         self.policy = policy
         self.cls = cls
+        self.asked = 0  # ordinal of the last time that it was asked for
         self.flat: float | None = None  # the score of every target, of a policy that does not look at them
         self.known = known  # shared by all classes, of a policy that does not look at those
         self._zone = zone
@@ -76,7 +76,7 @@ class Ranking:
         self._dirty: dict[str, None] = dict.fromkeys(zone.targets)
         self._said: dict[str, Verdict] = {}  # of each target's last judgement; scores negative
         self._scores: list[float] = []  # a heap of those that somebody has, or had
-        self._having: dict[float, list[str]] = {}  # score → a heap of the targets that have it, or had it
+        self._having: dict[float, str | list[str]] = {}  # score → the target that has it, or had it; of several a heap
         self._entered = 0
 
     def out(self, id: str) -> str | No | None:
@@ -90,7 +90,8 @@ class Ranking:
             self._dirty.update(dict.fromkeys(self._news[self._read :]))
             self._news, self._read = self._zone.news, 0
         if self._read < len(self._news):
-            self._dirty.update(dict.fromkeys(self._news[self._read :]))
+            news = dict.fromkeys(self._news[self._read :])
+            self._dirty = self._dirty | news if self._dirty else news
             self._read = len(self._news)
 
     def refresh(self, judge: Judge) -> None:
@@ -98,7 +99,7 @@ class Ranking:
         dirty, there = self._dirty, self._zone.targets
         if not dirty:
             return
-        targets = [there[id] for id in dirty if id in there]
+        targets = [target for target in map(there.get, dirty) if target is not None]
         verdicts = judge(targets)  # if it raises, the job ends, or is done again elsewhere: all stay dirty
         self._dirty = {}  # never emptied: what was large once is slow to go through for ever
         said = self._said
@@ -108,9 +109,10 @@ class Ranking:
         for target, verdict in zip(targets, verdicts, strict=True):
             id = target.id
             if isinstance(verdict, float):
-                if said.get(id) != -verdict:
-                    said[id] = -verdict
-                    self._enter(-verdict, id)
+                score = -verdict
+                if said.get(id) != score:
+                    said[id] = score
+                    self._enter(score, id)
             else:
                 said[id] = verdict
                 if verdict is FAILED:
@@ -124,10 +126,12 @@ class Ranking:
     def _enter(self, score: float, id: str) -> None:
         having = self._having.get(score)
         if having is None:
-            self._having[score] = [id]
+            self._having[score] = id  # where scores differ a list for each would be most of the memory
             heappush(self._scores, score)
-        else:
+        elif type(having) is list:
             heappush(having, id)
+        else:
+            self._having[score] = [having, id] if having < id else [id, having]
         self._entered += 1
 
     def best(self, but: Container[str] = ()) -> Entry | None:
@@ -136,6 +140,11 @@ class Ranking:
         while scores:
             score = scores[0]
             having = self._having[score]
+            if type(having) is str:
+                if said.get(having) == score and having not in but:
+                    return score, having
+                self._entered -= 1
+                having = ()
             while having:
                 if said.get(having[0]) == score and having[0] not in but:
                     return score, having[0]
@@ -186,6 +195,7 @@ class Rankings:
     def _forget(self) -> None:
         """Start from nothing."""
         self._snapshot: Snapshot | None = None
+        self._asked = 0
         self._there: dict[str, Target] = {}
         self._zones: dict[str, Zone] = {}
         self._highest: int | None = None  # last_used of all targets; None = look again when it is needed
@@ -209,10 +219,13 @@ class Rankings:
         if changed is None:
             self._forget()
             changed = snapshot.targets
-        targets = snapshot.targets
+        targets, there = snapshot.targets, self._there
         for id in changed:
-            self._change(id, self._there.get(id), targets.get(id))
+            self._change(id, there.get(id), targets.get(id))
         self._snapshot = snapshot
+        for zone in self._zones.values():
+            if len(zone.news) > MOST_NEWS:
+                zone.forget_news()
 
     def _change(self, id: str, old: Target | None, new: Target | None) -> None:
         if old is not None and (new is None or new.zone != old.zone):
@@ -237,13 +250,14 @@ class Rankings:
         """``epoch``: the policy's; its answers from before it was tripped or reset do not count."""
         key, place = (policy, epoch, cls), self._zone(zone)
         kept = place.rankings
-        ranking = kept.pop(key, None)
+        ranking = kept.get(key)
         if ranking is None:
-            known = place.known.setdefault((policy, epoch), {})
-            ranking = Ranking(policy, cls, place, known)
             if len(kept) >= KEPT:
-                del kept[next(iter(kept))]
-        kept[key] = ranking
+                del kept[min(kept, key=lambda one: kept[one].asked)]
+            known = place.known.setdefault((policy, epoch), {})
+            ranking = kept[key] = Ranking(policy, cls, place, known)
+        self._asked += 1
+        ranking.asked = self._asked
         return ranking
 
     def last_used(self) -> int:

@@ -41,7 +41,9 @@ class LaunchClass:
     """All that a cached feasibility or score may depend on.  Never user, id or time; keep classes few."""
 
     vm_type: str
-    size: Size
+    size: Size = field(
+        hash=False
+    )  # nearly always what the type says: a class is looked up for each placement
     architecture: str
     zone: str | None = None
     service_class: str = "regular"

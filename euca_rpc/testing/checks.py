@@ -24,7 +24,7 @@ from euca_rpc.testing.history import held as claimed
 from euca_rpc.testing.network import Sent
 from euca_rpc.types import Instance, Intent, Seen, Size, Token, Usage
 
-_SOFT = {"number", "contacts", "polls", "targets", "log", "roster_version", "opened", "asked_again", "line"}
+_SOFT = {"number", "contacts", "targets", "log", "roster_version", "opened", "asked_again", "line"}
 
 
 def view_is_disk(history: History, view: View, store: Store, now: Micros) -> None:

@@ -16,6 +16,7 @@ from euca_rpc.cloud import (
     launch,
     lifecycle,
     nodes,
+    polling,
     reconcile,
     reports,
     tending,
@@ -225,12 +226,12 @@ def asked_again_at_once(patch):
     """The moment before which a call is not repeated is ignored."""
     real = reconcile.decide
 
-    def eager(v, now, poked):
+    def eager(v, now):
         rows = {k: v.instances[k] for k in v.unsettled}
         hurried = v._replace(
             instances=v.instances.update({k: replace(r, next_try=0) for k, r in rows.items()})
         )
-        return real(hurried, now, poked)
+        return real(hurried, now)
 
     patch(reconcile, "decide", eager)
 
@@ -258,8 +259,8 @@ def moved_although_it_was_sent(patch):
 
     decide = reconcile.decide
 
-    def moving(v, now, poked):
-        actions, due = decide(v, now, poked)
+    def moving(v, now):
+        actions, due = decide(v, now)
         lost = [
             reconcile.Move(i)
             for i in v.unsettled
@@ -287,15 +288,8 @@ def a_reboot_is_forgotten(patch):
 
 @bug
 def late_answers_of_polls_count(patch):
-    """The serial number of the question is not compared."""
-    real = reconcile.mark_answered
-
-    def any_answer(v, zone, serial, now, again):
-        poll = v.polls.get(zone)
-        asking = v._replace(polls=v.polls.set(zone, replace(poll, asking=True)))
-        return real(asking, zone, poll.serial, now, again)
-
-    patch(reconcile, "mark_answered", any_answer)
+    """The number of the question is not compared."""
+    patch(polling.Polls, "heard", lambda self, zone, question: True)
 
 
 # ---------------------------------------------------------------------------------------------------- reports

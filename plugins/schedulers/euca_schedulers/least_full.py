@@ -11,9 +11,12 @@ from euca_rpc.policy.values import Target
 
 @policy
 def score(target: Target) -> float:
-    shares = [
-        room / offer
-        for room, offer in zip(target.room.parts(), target.offer.parts(), strict=True)
-        if offer > 0
-    ]
+    room, offer = target.room, target.offer
+    shares = []  # written out: each placement asks this of several nodes
+    if offer.cores > 0:
+        shares.append(room.cores / offer.cores)
+    if offer.memory_mb > 0:
+        shares.append(room.memory_mb / offer.memory_mb)
+    if offer.disk_gb > 0:
+        shares.append(room.disk_gb / offer.disk_gb)
     return min(1.0, max(0.0, min(shares, default=0.0)))

@@ -72,19 +72,10 @@ def test_never_attempted_on_a_silent_node_goes_to_another_of_the_zone(bench):
     silent = {"heard_at": now, "silent_since": now, "trouble": "refused", "version": 1, "report": None}
     # the cluster says that h1 fell silent before the controller has sent anything to it
     bench.carrier.calls.clear()
-    poll = bench.view.polls["open"]
-    if not poll.asking:
-        bench.clock.advance(3_000_000)
-        from euca_rpc.cloud import reconcile
-
-        poll = bench.cloud.journal.do(lambda v, n: reconcile.mark_asked(v, "open", n))
-    from euca_rpc.carrier import Answer
-
-    bench.cloud._answered(
-        "open",
-        poll.serial,
-        Answer({"zone": "open", "start_id": "s", "roster": True, "nodes": {"open/h1": silent}}),
-    )
+    bench.clock.advance(3_000_000)
+    ((_, question),) = bench.cloud._polls.take_due(["open"], bench.clock.now())[0]
+    told = {"zone": "open", "start_id": "s", "roster": True, "nodes": {"open/h1": silent}}
+    bench.cloud._answered("open", question, Answer(told))
     bench.cloud.step()
     row = bench.view.instances[i]
     assert (row.node, row.generation, row.attempted) == ("open/h2", 1, False)
