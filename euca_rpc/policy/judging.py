@@ -24,7 +24,7 @@ from euca_rpc.policy.values import No, Target
 
 NEUTRAL = 0.5  # the score of a policy that has none, gives none or failed: order by id, as greedy
 
-NOBODY = (None, NEUTRAL)
+NOBODY: tuple[Target | None, float] = (None, NEUTRAL)  # of a target that was never rated
 
 Hook = Callable[..., Any]
 Failed = Callable[[str, str, str], None]  # policy, hook, trouble; raises when that tripped the policy
@@ -124,9 +124,9 @@ class Judge:
         new = []
         for place in open_:
             target = targets[place]
-            of, said = known.get(target.id, NOBODY)
+            of, before = known.get(target.id, NOBODY)
             if of is target:
-                verdicts[place] = said
+                verdicts[place] = before
             else:
                 new.append(place)
         if new:

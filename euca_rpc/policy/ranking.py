@@ -76,7 +76,8 @@ class Ranking:
         self._dirty: dict[str, None] = dict.fromkeys(zone.targets)
         self._said: dict[str, Verdict] = {}  # of each target's last judgement; scores negative
         self._scores: list[float] = []  # a heap of those that somebody has, or had
-        self._having: dict[float, str | list[str]] = {}  # score → the target that has it, or had it; of several a heap
+        # score → the target that has it, or had it; of several a heap
+        self._having: dict[float, str | list[str]] = {}
         self._entered = 0
 
     def out(self, id: str) -> str | No | None:
@@ -102,7 +103,7 @@ class Ranking:
         targets = [target for target in map(there.get, dirty) if target is not None]
         verdicts = judge(targets)  # if it raises, the job ends, or is done again elsewhere: all stay dirty
         self._dirty = {}  # never emptied: what was large once is slow to go through for ever
-        said = self._said
+        said, enter = self._said, self._enter
         if len(targets) < len(dirty):
             for id in dirty.keys() - there.keys():
                 said.pop(id, None)
@@ -112,26 +113,26 @@ class Ranking:
                 score = -verdict
                 if said.get(id) != score:
                     said[id] = score
-                    self._enter(score, id)
+                    enter(score, id)
             else:
                 said[id] = verdict
                 if verdict is FAILED:
                     self._dirty[id] = None
         if self._entered > 2 * len(said) + 64:  # mostly entries that do not hold any more
             self._scores, self._having, self._entered = [], {}, 0
-            for id, score in said.items():
-                if isinstance(score, float):
-                    self._enter(score, id)
+            for id, of in said.items():
+                if isinstance(of, float):
+                    self._enter(of, id)
 
     def _enter(self, score: float, id: str) -> None:
         having = self._having.get(score)
         if having is None:
             self._having[score] = id  # where scores differ a list for each would be most of the memory
             heappush(self._scores, score)
-        elif type(having) is list:
-            heappush(having, id)
-        else:
+        elif isinstance(having, str):
             self._having[score] = [having, id] if having < id else [id, having]
+        else:
+            heappush(having, id)
         self._entered += 1
 
     def best(self, but: Container[str] = ()) -> Entry | None:
@@ -140,11 +141,8 @@ class Ranking:
         while scores:
             score = scores[0]
             having = self._having[score]
-            if type(having) is str:
-                if said.get(having) == score and having not in but:
-                    return score, having
-                self._entered -= 1
-                having = ()
+            if isinstance(having, str):
+                having = [having]
             while having:
                 if said.get(having[0]) == score and having[0] not in but:
                     return score, having[0]
