@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 from euca_rpc.types import Size
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BlobRef:
     """Where a node gets an image: content address, declared format, and a ticket for this node alone."""
@@ -22,6 +24,7 @@ class BlobRef:
     ticket: str = field(default="", repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
     """All a node needs to make one generation of an instance run.  Complete: the node asks nobody back."""
@@ -46,6 +49,7 @@ class MachineSpec:
     user_data: bytes = field(default=b"", repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MachineReport:
     instance_id: str
@@ -59,6 +63,7 @@ class MachineReport:
     since: Micros = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
     """A machine's root disk is to be copied and put into the image store, as what the ticket says."""
@@ -72,6 +77,7 @@ class CaptureOrder:
     ticket: str = field(default="", repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
     image_id: str
@@ -80,6 +86,7 @@ class CaptureReport:
     receipt: str = field(default="", repr=False)  # the image server's, when done: all that is believed of it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NodeReport:
     """Complete: a machine that is not in it is unknown to the node."""

@@ -18,9 +18,11 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 
 
 # ---------------------------------------------------------------------------------------------------- sizes
+@quick
 @dataclass(frozen=True, slots=True)
 class Size:
     """What a machine needs and what a node offers.  memory in MiB, disk in GiB."""
@@ -55,6 +57,7 @@ _sized = lru_cache(4096)(Size)  # machines are of few sizes, which are asked for
 
 
 # ------------------------------------------------------------------------------------------------ who asks
+@quick
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who the signature or the certificate proves.  Never built from a field of a message."""
@@ -68,6 +71,7 @@ class Caller:
 
 
 # ----------------------------------------------------------------------------------------------- accounts
+@quick
 @dataclass(frozen=True, slots=True)
 class Account:
     id: str  # 12 digits
@@ -75,6 +79,7 @@ class Account:
     created_at: Micros
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What people tell of themselves; only the e-mail address is needed."""
@@ -94,6 +99,7 @@ class UserStatus(StrEnum):
     DELETED = "deleted"  # the row stays: neither the id nor the name is used again
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class User:
     id: str
@@ -115,6 +121,7 @@ class User:
         return self.status is UserStatus.ACTIVE
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Password:
     id: str  # of its user
@@ -122,6 +129,7 @@ class Password:
     set_at: Micros
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """What a mailed link opens, once; a newer one of the same purpose takes its place."""
@@ -131,6 +139,7 @@ class Link:
     expires_at: Micros
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Session:
     id: str  # SHA-256 of its token
@@ -143,6 +152,7 @@ class Session:
     first_steps: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One that waits to be sent; the row goes when the mail server has taken it.  Kept by the store alone."""
@@ -157,6 +167,7 @@ class Mail:
     trouble: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Application:
     """Somebody asks for an account.  No user yet: the name is only wished for, and others may wish for the same."""
@@ -176,6 +187,7 @@ class Application:
     decision: str = ""  # "approved" | "rejected"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     id: str  # what the client sends
@@ -185,6 +197,7 @@ class AccessKey:
     created_at: Micros = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """A user's X.509 certificate for SOAP; looked up by its exact bytes' SHA-256."""
@@ -196,6 +209,7 @@ class Certificate:
     created_at: Micros = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Quota:
     """Limits of one account or one user; -1 = no limit.  Both must hold."""
@@ -212,6 +226,7 @@ class Quota:
 
 
 # ------------------------------------------------------------------------------------- what can be launched
+@quick
 @dataclass(frozen=True, slots=True)
 class VmType:
     name: str
@@ -225,6 +240,7 @@ class VmType:
         return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Image:
     id: str  # emi-/eki-/eri-
@@ -250,6 +266,7 @@ class Image:
     description: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewImage:
     """What an upload is declared to be, and who may launch it."""
@@ -263,6 +280,7 @@ class NewImage:
     public: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A machine's disk is to become the pending image of the same id; gone when that is available or failed."""
@@ -279,6 +297,7 @@ class Capture:
     detail: str = ""  # what the node last said of it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     id: str  # "key-" + 8 hex digits (KeyPairId)
@@ -292,6 +311,7 @@ class KeyPair:
 
 
 # ------------------------------------------------------------------------------------------------- launch
+@quick
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """A RunInstances after parsing and defaults; what a ClientToken's hash is taken over."""
@@ -340,6 +360,7 @@ class End(StrEnum):
     UNKNOWN = "unknown"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One row, two facts: `intent`… is written by the cloud controller alone, `seen`… is what the node said."""
@@ -397,6 +418,7 @@ class Instance:
         return Size(self.cores, self.memory_mb, self.disk_gb)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InstanceLease:
     """How long an instance may run (`cloud.leases`).  The row goes when the lease is over."""
@@ -417,6 +439,7 @@ class InstanceLease:
         return self.until if self.warned or self.ahead is None else self.until - self.ahead
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reservation:
     id: str
@@ -427,6 +450,7 @@ class Reservation:
     hints: Mapping[str, str] = field(default_factory=dict)  # of the launch, for policies
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WaitingLaunch:
     """A reservation whose machines are on no node yet (`cloud.waiting`).  The row goes when they are placed or ended."""
@@ -443,6 +467,7 @@ class WaitingLaunch:
     firm: bool = False  # not asked before `again`, whatever changes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A word that its owner put on a resource; means nothing to the core."""
@@ -454,6 +479,7 @@ class Tag:
     value: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A blob in the cloud's own store that may be registered as an image; `id` is its location."""
@@ -469,6 +495,7 @@ class Upload:
     created_at: Micros = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Token:
     """A remembered ClientToken."""
@@ -479,6 +506,7 @@ class Token:
     expires_at: Micros | None = None  # set to 24 h after the last instance of the reservation ended
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Who had what, where, from when to when."""
@@ -496,6 +524,7 @@ class Usage:
     ended: Micros | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Counter:
     """What policies added under one key (`cloud.totals`)."""
@@ -506,6 +535,7 @@ class Counter:
     half_life: Micros | None = None  # None: it stays
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Accounted:
     """Up to which event a policy was asked what it adds."""
@@ -515,6 +545,7 @@ class Accounted:
 
 
 # ------------------------------------------------------------------------------------------ zones and nodes
+@quick
 @dataclass(frozen=True, slots=True)
 class Zone:
     name: str
@@ -522,6 +553,7 @@ class Zone:
     policy: str | None = None  # None = the cloud's
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Node:
     """What is known of a node for good.  When it last answered is soft: see `Contact`."""
@@ -558,6 +590,7 @@ class Node:
         return Size(self.cores, self.memory_mb, self.disk_gb)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Contact:
     """When a zone or a node was last heard.  Soft: kept in the view, never in the store."""
@@ -571,6 +604,7 @@ class Contact:
     told: Mapping[str, Any] = Map()  # what it last said of each of its machines: instance id → MachineReport
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line of history; appended in the transaction of what it tells."""
@@ -586,6 +620,7 @@ class Event:
     id: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Setting:
     id: str

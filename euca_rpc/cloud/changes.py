@@ -14,9 +14,11 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 from euca_rpc.types import Caller, Event
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Insert:
     """A new row; an id that was ever used is refused by the store, and the journal runs the verb again."""
@@ -24,6 +26,7 @@ class Insert:
     row: Any
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Put:
     """A row that exists, changed."""
@@ -31,6 +34,7 @@ class Put:
     row: Any
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Remove:
     """A row deleted from the store and the view (key pairs, access keys: what a user may delete)."""
@@ -38,6 +42,7 @@ class Remove:
     row: Any
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Soft:
     """A fact of the view only: contacts.  Lost with the process, rebuilt by the next reports."""
@@ -45,6 +50,7 @@ class Soft:
     row: Any
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Forget:
     """Leaves the view, stays in the store (instances that ended over an hour ago)."""
@@ -55,6 +61,7 @@ class Forget:
 Change = Insert | Put | Remove | Soft | Forget
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     changes: tuple[Change, ...] = ()

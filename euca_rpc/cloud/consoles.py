@@ -48,6 +48,8 @@ class Consoles:
             future.set_result(outcome)
 
     def expire(self, now: Micros) -> None:
+        if not self._waiting:
+            return
         with self._lock:
             late = [(future, id) for future, (id, until) in self._waiting.items() if until <= now]
         for future, id in late:

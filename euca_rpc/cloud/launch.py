@@ -21,13 +21,13 @@ from typing import Any
 
 from immutables import Map
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import Micros
 from euca_rpc.cloud import leases, lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
 from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import changed
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
 from euca_rpc.policy.hints import meant
 from euca_rpc.policy.values import Granted, Launch, LaunchClass

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import HOUR, MINUTE, Micros
+from euca_rpc.frozen import changed, quick
 from euca_rpc.machines import MachineReport
 from euca_rpc.types import End, Instance, Intent, Seen, Size
 
@@ -143,6 +143,7 @@ def want_rebooted(i: Instance, now: Micros) -> Instance:
 
 
 # --------------------------------------------------------------------------------------------- what is seen
+@quick
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What a report made of a row.  `began` and `ended` open and close the usage row of its generation, at the moment `at`."""

@@ -14,8 +14,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from euca_rpc.changed import changed
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import changed
 from euca_rpc.images.tickets import LONGEST
 from euca_rpc.machines import CaptureReport, MachineReport, NodeReport
 from euca_rpc.types import Seen

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 
 from immutables import Map
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, event
 from euca_rpc.cloud.view import View, rest, silence
+from euca_rpc.frozen import changed
 from euca_rpc.types import Event, Instance, Intent, Seen
 
 POLL: Micros = 2 * SECOND

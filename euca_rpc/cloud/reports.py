@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft, event
 from euca_rpc.cloud.view import View
+from euca_rpc.frozen import changed
 from euca_rpc.machines import MachineReport, NodeReport
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
 

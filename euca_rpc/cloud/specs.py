@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from euca_rpc.clock import HOUR, MINUTE, Micros
 from euca_rpc.cloud.view import View
@@ -10,7 +11,8 @@ from euca_rpc.images import tickets
 from euca_rpc.machines import BlobRef, CaptureOrder, MachineSpec
 from euca_rpc.types import Capture, Instance, NewImage
 
-TICKET_LIFE: Micros = HOUR
+TICKET_LIFE: Micros = HOUR  # at least; those for one image and node are the same one for SAME_TICKET
+SAME_TICKET: Micros = 10 * MINUTE
 STORE_LIFE: Micros = 2 * HOUR  # longer than a capture may take
 PASS_LIFE: Micros = 10 * MINUTE  # until the bytes begin to come, or a blob is forgotten
 
@@ -24,9 +26,8 @@ class Blobs:
 
     def ref(self, view: View, image_id: str, node: str, now: Micros) -> BlobRef:
         image = view.images[image_id]
-        ticket = tickets.issue(
-            self.ticket_key, "fetch", {"sha256": image.sha256, "node": "node/" + node}, now + TICKET_LIFE
-        )
+        until = now - now % SAME_TICKET + SAME_TICKET + TICKET_LIFE
+        ticket = _fetch(self.ticket_key, image.sha256, "node/" + node, until)
         return BlobRef(
             image.id,
             image.sha256,
@@ -61,6 +62,11 @@ class Blobs:
 
     def forget_ticket(self, sha256: str, wall: Micros) -> str:
         return tickets.issue(self.ticket_key, tickets.FORGET, {"sha256": sha256}, wall + PASS_LIFE)
+
+
+@lru_cache(4096)
+def _fetch(key: bytes, sha256: str, node: str, until: Micros) -> str:
+    return tickets.issue(key, tickets.FETCH, {"sha256": sha256, "node": node}, until)
 
 
 def machine_spec(view: View, blobs: Blobs, i: Instance, now: Micros, wall: Micros) -> MachineSpec:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import SECOND, Micros, iso, moment
 from euca_rpc.cloud import lifecycle, power, published, waiting
 from euca_rpc.cloud.changes import Change, Outcome, Put, event
@@ -27,6 +26,7 @@ from euca_rpc.cloud.leases import Letter
 from euca_rpc.cloud.placement import shown
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import changed
 from euca_rpc.policy.actions import (
     Action,
     Admit,

@@ -24,12 +24,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from euca_rpc.changed import changed
 from euca_rpc.clock import HOUR, SECOND, Micros, moment
 from euca_rpc.cloud import launch, leases, lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, Soft, event
 from euca_rpc.cloud.view import AskedAgain, View
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import changed
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids
 from euca_rpc.policy.values import Granted, Held, Launch, Wait, Waiting
 from euca_rpc.types import Event, Instance, WaitingLaunch

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 from immutables import Map
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 from euca_rpc.types import Instance, InstanceLease, Reservation, Size
 
 
 # ----------------------------------------------------------------------------------------------- what is seen
+@quick
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One request for machines, as admission and leases see it.  What follows from hints: `policy.hints`."""
@@ -36,6 +38,7 @@ class Launch:
     reservation_id: str = ""  # of a launch that waits
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LaunchClass:
     """All that a cached feasibility or score may depend on.  Never user, id or time; keep classes few."""
@@ -50,6 +53,7 @@ class LaunchClass:
     hints: tuple[tuple[str, str], ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Target:
     """A node as placement sees it.  Any change raises `version`."""
@@ -78,6 +82,7 @@ class Target:
         object.__setattr__(self, "room", self.offer - self.claimed)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What an account or a user holds: machines that run, are stopped, or wait."""
@@ -86,6 +91,7 @@ class Tally:
     size: Size = field(default_factory=Size)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A launch that was told to wait: its instances are there, pending, and on no node."""
@@ -100,6 +106,7 @@ class Waiting:
     reason: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PolicyView:
     """The frozen world of one call."""
@@ -132,12 +139,14 @@ class Snapshot(Protocol):
 
 
 # ------------------------------------------------------------------------------------------------ what is said
+@quick
 @dataclass(frozen=True, slots=True)
 class No:
     reason: str  # a sentence for the user
     kind: str = "policy"  # groups refusals in `euca explain`
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wait:
     reason: str  # a sentence for the user
@@ -145,6 +154,7 @@ class Wait:
     firm: bool = False  # not earlier: the policy's own `tend` lets it go
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Held:
     """Who says that a launch is to wait."""
@@ -153,6 +163,7 @@ class Held:
     wait: Wait
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Machines may run until a moment of cloud time; their user is warned once before, at ``warn``."""
@@ -162,6 +173,7 @@ class Lease:
     then: str = "terminate"  # or "stop"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An amount added to a durable counter, as of the event's own moment; exactly once (`cloud.totals`)."""
@@ -172,6 +184,7 @@ class Entry:
 
 
 # --------------------------------------------------------------------------------------- what the engine answers
+@quick
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A proposal: one node id per machine, in launch order; between min_count and max_count of them."""
@@ -180,6 +193,7 @@ class Placement:
     policy: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Granted:
     """The lease that ends first of all that were given, and whose word it is."""
@@ -188,6 +202,7 @@ class Granted:
     lease: Lease
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RuledOut:
     """Why one target did not get a machine; kept as data, read by `euca explain`."""

@@ -29,7 +29,6 @@ CROSSING = [
     shown.InstanceStatus,
     shown.Launched,
     shown.Console,
-    types.Event,
     types.Node,
     types.User,
     types.Quota,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from euca_rpc.lab.figures import figures, jain
 from euca_rpc.lab.record import Decision, Record, Stay
 from euca_rpc.lab.site import Host, Site, Zone, alike, read, write
 from euca_rpc.lab.workload import Request, Workload
-from euca_rpc.policy import ranking
+from euca_rpc.policy import judging
 from euca_rpc.policy.loader import load
 from euca_rpc.policy.values import Launch, Lease, No, PolicyView, Wait
 from euca_rpc.types import Size
@@ -83,8 +84,8 @@ def test_the_cloud_decides_as_the_policy_is_defined(policy: str, seed: int) -> N
     assert run.simulate(workload, run.Plan(alike(4, 8), policy)).decisions == record.decisions
 
 
-def _blind(*_: object) -> None:
-    return None
+def _blind(judge: object, targets: Sequence[object], verdicts: object) -> list[int]:
+    return list(range(len(targets)))
 
 
 def _never_frees(i: object) -> Size:
@@ -95,7 +96,7 @@ def _never_frees(i: object) -> Size:
     ("place", "name", "planted"),
     [
         (lifecycle, "claim", _never_frees),  # what ended goes on holding its room
-        (ranking, "unfit", _blind),  # nothing is ever too full
+        (judging.Judge, "_fitting", _blind),  # nothing is ever too full
     ],
 )
 def test_a_bug_planted_in_the_cloud_shows(
@@ -104,8 +105,6 @@ def test_a_bug_planted_in_the_cloud_shows(
     workload = work(1)
     right = run.simulate(workload, run.Plan(alike(4, 8), "greedy")).decisions
     monkeypatch.setattr(place, name, planted)
-    if place is ranking:
-        monkeypatch.setattr("euca_rpc.policy.judging.unfit", planted)
     assert run.simulate(workload, run.Plan(alike(4, 8), "greedy")).decisions != right
 
 
