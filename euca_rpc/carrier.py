@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Either a value or an error.  A lost answer (timeout, silence) is an error of symbol ``unreachable``:

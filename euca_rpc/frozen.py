@@ -92,8 +92,8 @@ def define(kind, twin, known):
 
 def _names(kind: Any) -> list[str]:
     names = [f.name for f in fields(kind)]
-    if list(getattr(kind, "__slots__", ())) != names:
-        raise TypeError(f"{kind.__name__} has not one slot for each field")
+    if list(getattr(kind, "__slots__", ())) != names or kind.__bases__ != (object,):
+        raise TypeError(f"{kind.__name__} has not one slot for each field and nothing else")
     return names
 
 

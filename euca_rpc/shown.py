@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 from euca_rpc.types import Caller, Instance, InstanceLease, Node, Profile, Quota, Reservation, Size, VmType
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Whether somebody answers, and since when not."""
@@ -18,6 +20,7 @@ class Reach:
     trouble: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TypeRoom:
     """Slots of one VM type in a zone: free now, and when empty."""
@@ -27,6 +30,7 @@ class TypeRoom:
     total: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ZoneStatus:
     name: str
@@ -37,6 +41,7 @@ class ZoneStatus:
     ] = ()  # node host → reach; empty unless the caller is an administrator
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
     """An instance with the state that the two facts make of it (`cloud.lifecycle.state`)."""
@@ -48,6 +53,7 @@ class InstanceStatus:
     lease: InstanceLease | None = None  # None: nothing limits how long it runs
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Transition:
     instance_id: str
@@ -55,12 +61,14 @@ class Transition:
     current: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Launched:
     reservation: Reservation
     instances: tuple[InstanceStatus, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CredentialStatus:
     """An access key or a certificate, without its secret.  Its user may be disabled besides."""
@@ -72,6 +80,7 @@ class CredentialStatus:
     expires_at: Micros | None = None  # of a certificate
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Console:
     instance_id: str
@@ -91,6 +100,7 @@ class Page(Generic[Row]):
     next: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Who asks before anybody is known.  ``address`` is the peer's as the socket says, never a header's; ``device`` is
@@ -102,12 +112,14 @@ class Visitor:
     origin: str = "portal"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SignUpForm:
     open: bool  # nobody can apply before the administrator's first steps are done
     fields: tuple[str, ...]  # the optional fields of `Profile` that it shows
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Present:
     """Whom a session stands for, now.  ``caller`` is None as long as the first steps are owed: nothing else opens."""
@@ -121,6 +133,7 @@ class Present:
     first_steps: bool = False  # a password and an e-mail address have to be set
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
     """``token`` is the session's secret for a cookie; ``device`` is kept by the browser beyond the session and shows at the
@@ -131,6 +144,7 @@ class LoggedIn:
     present: Present
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Person:
     id: str
@@ -145,6 +159,7 @@ class Person:
     instances: int  # that are not over
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose something is, in words."""
@@ -154,6 +169,7 @@ class Owner:
     account_name: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
     id: str
@@ -164,6 +180,7 @@ class AccountStatus:
     held: Quota  # what its users hold together
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
     """Three times the same numbers: -1 = no limit in ``limits`` and ``left``."""
@@ -174,6 +191,7 @@ class QuotaStatus:
     left: Quota
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MailLine:
     """A mail that waits."""
@@ -187,6 +205,7 @@ class MailLine:
     trouble: str  # what the mail server or the way to it said last
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Letter:
     line: MailLine
@@ -194,6 +213,7 @@ class Letter:
     text: str = field(repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MailService:
     server: str  # "" = none is configured: mails are kept
@@ -201,6 +221,7 @@ class MailService:
     trouble: str  # why the last attempt failed; "" = it did not
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MailTemplate:
     """``words`` may stand in the texts as $name or ${name}."""
@@ -212,6 +233,7 @@ class MailTemplate:
     changed: bool  # it is not the built-in one
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UsagePoint:
     """What was used from ``at`` to the next point."""
@@ -222,6 +244,7 @@ class UsagePoint:
     memory_mb_seconds: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
     """What one user used under one account."""
@@ -236,6 +259,7 @@ class LedgerLine:
     disk_gb_seconds: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UsageTotal:
     id: str  # of the user or the account
@@ -245,6 +269,7 @@ class UsageTotal:
     memory_mb_seconds: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     node: Node
@@ -256,6 +281,7 @@ class NodeStatus:
     resting: str = ""  # it sleeps, or is on its way there or back, as it should: its silence is no trouble
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Published:
     """What policies see of the world outside."""
@@ -264,6 +290,7 @@ class Published:
     value: str  # JSON
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
     name: str

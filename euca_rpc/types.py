@@ -415,7 +415,7 @@ class Instance:
 
     @property
     def size(self) -> Size:
-        return Size(self.cores, self.memory_mb, self.disk_gb)
+        return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
 @quick
@@ -587,7 +587,7 @@ class Node:
 
     @property
     def offer(self) -> Size:
-        return Size(self.cores, self.memory_mb, self.disk_gb)
+        return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
 @quick

@@ -27,7 +27,7 @@ from euca_rpc.cloud.changes import Insert, Outcome, Put, event
 from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
 from euca_rpc.errors import EucaError
-from euca_rpc.frozen import changed
+from euca_rpc.frozen import changed, quick
 from euca_rpc.ids import INSTANCE, RESERVATION, Ids, mac_address, resource_id
 from euca_rpc.policy.hints import meant
 from euca_rpc.policy.values import Granted, Launch, LaunchClass
@@ -50,6 +50,7 @@ class Conflict(Exception):
     """The snapshot that was placed on is out of date; place again."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A checked request: all that it names was found and may be used by the caller."""
@@ -363,6 +364,7 @@ def new_id(ids: Ids, prefix: str, *used: object) -> str:
             return drawn
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AddressPool:
     """User mode: a public address per instance inside a loopback network, and a private one that follows from it.

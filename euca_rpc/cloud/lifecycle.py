@@ -29,6 +29,7 @@ RESTARTS_AN_HOUR = 3
 VISIBLE_AFTER_END: Micros = HOUR
 TOKEN_AFTER_END: Micros = 24 * HOUR
 
+NOTHING = Size()
 _ENDS = {
     End.HOST: "its host lost power or was restarted",
     End.CRASHED: "its virtual machine process died",
@@ -60,7 +61,7 @@ def claim(i: Instance) -> Size:
     """What it holds on its node.  A stopped instance keeps its disk and gives back cores and memory; terminating it
     does not take them again."""
     if i.ended_at is not None or not i.node:
-        return Size()
+        return NOTHING
     if i.intent is not Intent.RUNNING and is_off(i):
         return Size(0, 0, i.disk_gb)
     return i.size

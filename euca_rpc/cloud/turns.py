@@ -68,6 +68,8 @@ class Turns:
 
     def decide(self, view: View, now: Micros) -> tuple[list[waiting.Action], Micros | None]:
         """`waiting.decide`, which looks at all who wait; not again before something of theirs has changed."""
+        if not view.waiting_rows:
+            return [], None
         known = (view.waiting_rows, view.asked_again, view.opened)
         if self._same(known) and (self._due is None or now < self._due):
             return [], self._due

@@ -177,7 +177,6 @@ _TABLE: dict[type, str] = {
     AskedAgain: "asked_again",
     Contact: "contacts",
 }
-_NOTHING = Size()
 _UNSEEN = (Usage, Mail)  # rows that only the store keeps
 _OPENERS = (Setting, Zone)  # rows whose change may let a launch go on that waits
 _PLACES = {name: place for place, name in enumerate(View._fields)}
@@ -255,8 +254,8 @@ class _Draft:
         v = self.v
         row = new or old
         assert row is not None
-        before = lifecycle.claim(old) if old else _NOTHING
-        after = lifecycle.claim(new) if new else _NOTHING
+        before = lifecycle.claim(old) if old else lifecycle.NOTHING
+        after = lifecycle.claim(new) if new else lifecycle.NOTHING
         alive_before = old is not None and old.ended_at is None
         alive = new is not None and new.ended_at is None
         if old is not None and new is not None and old.node != new.node:

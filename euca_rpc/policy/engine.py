@@ -112,6 +112,7 @@ class Engine:
             self._health[policy.name] = Health(policy.name, policy.broken, self._trip_after)
         self._gatekeepers = [p for p in self._policies.values() if p.broken or "admit" in p.hooks]
         self._carers = [p for p in self._policies.values() if "tend" in p.hooks]
+        self._tellers = sorted(p.name for p in self._policies.values() if "account" in p.hooks)
         self._lessors = [p for p in self._policies.values() if p.broken or "lease" in p.hooks]
         self._rankings = Rankings()  # another one may have had the name
 
@@ -147,9 +148,9 @@ class Engine:
             return None
         return self._run(lambda calls: self._lease(calls, launch, view))
 
-    def accounts(self) -> list[str]:
+    def accounts(self) -> Sequence[str]:
         """The policies that want to be told of events."""
-        return sorted(p.name for p in self._policies.values() if "account" in p.hooks)
+        return self._tellers
 
     def account(self, policy: str, events: Sequence[Event]) -> list[Sequence[Entry]]:
         """What ``policy`` adds for each event, in order.  The list ends before the first that it has no answer to: that
@@ -158,6 +159,8 @@ class Engine:
 
     def tenders(self) -> dict[str, Micros | None]:
         """The policies that tend and may be called, and how often each wants to be asked at least."""
+        if not self._carers:
+            return {}
         return {p.name: p.tend_every for p in self._carers if not self._health[p.name].tripped}
 
     def tend(self, policy: str, view: PolicyView) -> list[Action]:

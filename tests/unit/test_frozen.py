@@ -7,6 +7,7 @@ import inspect
 import pickle
 import typing
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from typing import Generic, TypeVar
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,9 @@ def test_each_field_of_each_kind_of_row(kind: type) -> None:
         assert (type(after), after) == (kind, replace(before, **{name: "new"}))
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Open:
     size: int
@@ -76,12 +80,20 @@ class Quick:
         object.__setattr__(self, "twice", 2 * self.usual)
 
 
+@dataclass(frozen=True, slots=True)
+class Of(Generic[T]):
+    size: T
+
+
 def test_a_class_that_is_more_than_its_fields_is_refused() -> None:
     with pytest.raises(TypeError, match="a Quick is more than its fields"):
         changed(Quick("a", Size()), usual=2)
-    for what in (lambda: changed(Open(1), size=2), lambda: quick(Open)):
-        with pytest.raises(TypeError, match="Open has not one slot for each field"):
-            what()
+    for kind in (Open, Of):
+        for what in (lambda kind: changed(kind(1), size=2), quick):
+            with pytest.raises(
+                TypeError, match=f"{kind.__name__} has not one slot for each field and nothing"
+            ):
+                what(kind)
 
 
 @pytest.mark.parametrize(
