@@ -88,6 +88,13 @@ class Guest:
         assert done.returncode == 0, f"ssh: {done.stderr or done.returncode}"
         return done.stdout
 
+    def wait(self) -> None:
+        """Until it answers; of one that does not, its console tells why."""
+        try:
+            eventually(lambda: self.ssh("uname -s"), within=90)
+        except (AssertionError, subprocess.TimeoutExpired) as silent:
+            raise AssertionError(f"{silent}; its console: …{self.console.read_text()[-2000:]}") from silent
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LibvirtHost]:
@@ -104,7 +111,7 @@ def test_a_guest_survives_libvirtd_and_ends_with_its_host(
     host.start()
     host.wait_ready()
     guest = boot(host, image, tmp_path)
-    eventually(lambda: guest.ssh("uname -s"), within=40)
+    guest.wait()
     assert guest.ssh("hostname; id -u").split() == ["c0de", "0"]
     assert READY in guest.console.read_text()
     qemu = processes(str(host.directory), "qemu-system")
