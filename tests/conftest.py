@@ -6,6 +6,11 @@ own, the whole clouds before the quick ones.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,3 +45,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(
             f"{len(lost)} tests belong to no group, {lost[0]} for one: see pyproject.toml on pytest and xdist"
         )
+
+
+@pytest.fixture(scope="session")
+def installed() -> Callable[..., Path]:
+    """``installed(root, *packages)``: the python of an environment under ``root`` with the wheels of the project and of the
+    packages.  It borrows what they depend on from this one, so that no network is needed; the `.pth` files here, and with them
+    this checkout, have no effect there."""
+
+    def pip(*words: object) -> None:
+        command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def make(root: Path, *packages: Path) -> Path:
+        offline, wheels = ("--no-index", "--no-deps"), root / "wheels"
+        pip("wheel", *offline, "--no-build-isolation", "--wheel-dir", wheels, ROOT.parent, *packages)
+        venv.create(root / "venv", symlinks=True)
+        python = root / "venv" / "bin" / "python"
+        pip("--python", python, "install", *offline, *wheels.glob("*.whl"))
+        (site,) = (root / "venv" / "lib").glob("python*/site-packages")
+        (site / "borrowed.pth").write_text(sysconfig.get_path("platlib") + "\n")
+        return python
+
+    return make

@@ -8,10 +8,8 @@ import csv
 import json
 import re
 import subprocess
-import sys
-import sysconfig
-import venv
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,18 +28,8 @@ def run(*command: str | Path, **more: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It borrows what both depend on, so that no network is needed; the `.pth` files there have no effect."""
-    root = tmp_path_factory.mktemp("installed")
-    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    offline = ("--no-index", "--no-deps")
-    run(*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", root / "wheels", CHECKOUT, EXAMPLE)
-    venv.create(root / "venv", symlinks=True)
-    one = root / "venv" / "bin" / "python"
-    run(*pip, "--python", one, "install", *offline, *(root / "wheels").glob("*.whl"))
-    (site,) = (root / "venv" / "lib").glob("python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("platlib") + "\n")
-    return one
+def python(installed: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("installed"), EXAMPLE)
 
 
 def test_it_uses_nothing_but_what_policies_may() -> None:

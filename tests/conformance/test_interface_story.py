@@ -10,9 +10,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import sysconfig
-import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +57,10 @@ account_instances = {limit}
 """
 
 
-def pip(*words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of the environment.  It borrows from this one what both depend on, so that no network is needed; the `.pth` files
-    there, and with them this checkout, have no effect."""
-    root = tmp_path_factory.mktemp("installed")
-    offline = ("--no-index", "--no-deps")
-    wheels = ("--no-build-isolation", "--wheel-dir", str(root / "wheels"))
-    pip("wheel", *offline, *wheels, str(CHECKOUT), str(EXAMPLE))
-    venv.create(root / "venv", symlinks=True)
-    one = root / "venv" / "bin" / "python"
-    pip("--python", str(one), "install", *offline, *map(str, (root / "wheels").glob("*.whl")))
-    (site,) = (root / "venv" / "lib").glob("python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("platlib") + "\n")
+def python(installed: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of an environment with the project and the example."""
+    one = installed(tmp_path_factory.mktemp("installed"), EXAMPLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONPATH", raising=False)
         patch.setenv("PYTHONSAFEPATH", "1")  # `python -m` otherwise looks into the current directory first

@@ -7,8 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 # pip neither asks an index nor makes an environment to build in: all that is needed is borrowed
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
-def installed(root: Path) -> Path:
-    """The `bin` of an environment with the project's wheel.  What both depend on comes from this one; its `.pth` files,
-    and with them this checkout, have no effect there."""
-    pip = (sys.executable, "-m", "pip", "--quiet")
-    wheel = [*pip, "wheel", "--no-deps", "--wheel-dir", str(root / "wheels"), str(docs.root)]
-    subprocess.run(wheel, check=True, env=os.environ | OFFLINE)
-    venv.create(root / "venv", symlinks=True)
-    there = root / "venv" / "bin"
-    wheels = map(str, (root / "wheels").glob("*.whl"))
-    into = [*pip, "--python", str(there / "python"), "install", "--no-deps", *wheels]
-    subprocess.run(into, check=True, env=os.environ | OFFLINE)
-    (site,) = (root / "venv" / "lib").glob("python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("platlib") + "\n")
-    return there
 
 
 def run(text: str, environment: dict[str, str], directory: Path) -> str:
@@ -59,8 +41,8 @@ def columns(table: str) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip())[:-1] for line in table.strip().splitlines()]
 
 
-def test_the_page_followed_word_by_word(cloud_process: Any, tmp_path: Path) -> None:
-    there = installed(tmp_path)
+def test_the_page_followed_word_by_word(installed: Any, cloud_process: Any, tmp_path: Path) -> None:
+    there = installed(tmp_path).parent
     home, place = tmp_path / "reader", tmp_path / "project"
     home.mkdir()
     place.mkdir()
