@@ -18,8 +18,8 @@ R = TypeVar("R")
 
 
 def quick(kind: type[R]) -> type[R]:
-    """Decorate a frozen dataclass with slots: it is the same, with a quicker constructor.  TypeError: it is no such
-    class."""
+    """Decorate a frozen dataclass with slots: it is the same, with a quicker constructor.  For what is made with each
+    launch or placement: a class costs a tenth of a millisecond when it is defined.  TypeError: it is no such class."""
     _names(kind)
     scope: dict[str, Any] = {  # in capitals: the fields' own names are beside them
         "KIND": kind,

@@ -63,7 +63,6 @@ class MachineReport:
     since: Micros = 0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class CaptureOrder:
     """A machine's root disk is to be copied and put into the image store, as what the ticket says."""
@@ -77,7 +76,6 @@ class CaptureOrder:
     ticket: str = field(default="", repr=False)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
     image_id: str

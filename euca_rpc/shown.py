@@ -10,7 +10,6 @@ from euca_rpc.frozen import quick
 from euca_rpc.types import Caller, Instance, InstanceLease, Node, Profile, Quota, Reservation, Size, VmType
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Whether somebody answers, and since when not."""
@@ -20,7 +19,6 @@ class Reach:
     trouble: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class TypeRoom:
     """Slots of one VM type in a zone: free now, and when empty."""
@@ -30,7 +28,6 @@ class TypeRoom:
     total: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class ZoneStatus:
     name: str
@@ -53,7 +50,6 @@ class InstanceStatus:
     lease: InstanceLease | None = None  # None: nothing limits how long it runs
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Transition:
     instance_id: str
@@ -68,7 +64,6 @@ class Launched:
     instances: tuple[InstanceStatus, ...]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class CredentialStatus:
     """An access key or a certificate, without its secret.  Its user may be disabled besides."""
@@ -80,7 +75,6 @@ class CredentialStatus:
     expires_at: Micros | None = None  # of a certificate
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Console:
     instance_id: str
@@ -100,7 +94,6 @@ class Page(Generic[Row]):
     next: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Who asks before anybody is known.  ``address`` is the peer's as the socket says, never a header's; ``device`` is
@@ -112,14 +105,12 @@ class Visitor:
     origin: str = "portal"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class SignUpForm:
     open: bool  # nobody can apply before the administrator's first steps are done
     fields: tuple[str, ...]  # the optional fields of `Profile` that it shows
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Present:
     """Whom a session stands for, now.  ``caller`` is None as long as the first steps are owed: nothing else opens."""
@@ -133,7 +124,6 @@ class Present:
     first_steps: bool = False  # a password and an e-mail address have to be set
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
     """``token`` is the session's secret for a cookie; ``device`` is kept by the browser beyond the session and shows at the
@@ -144,7 +134,6 @@ class LoggedIn:
     present: Present
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Person:
     id: str
@@ -159,7 +148,6 @@ class Person:
     instances: int  # that are not over
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose something is, in words."""
@@ -169,7 +157,6 @@ class Owner:
     account_name: str
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
     id: str
@@ -180,7 +167,6 @@ class AccountStatus:
     held: Quota  # what its users hold together
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
     """Three times the same numbers: -1 = no limit in ``limits`` and ``left``."""
@@ -191,7 +177,6 @@ class QuotaStatus:
     left: Quota
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class MailLine:
     """A mail that waits."""
@@ -205,7 +190,6 @@ class MailLine:
     trouble: str  # what the mail server or the way to it said last
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Letter:
     line: MailLine
@@ -213,7 +197,6 @@ class Letter:
     text: str = field(repr=False)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class MailService:
     server: str  # "" = none is configured: mails are kept
@@ -221,7 +204,6 @@ class MailService:
     trouble: str  # why the last attempt failed; "" = it did not
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class MailTemplate:
     """``words`` may stand in the texts as $name or ${name}."""
@@ -233,7 +215,6 @@ class MailTemplate:
     changed: bool  # it is not the built-in one
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class UsagePoint:
     """What was used from ``at`` to the next point."""
@@ -244,7 +225,6 @@ class UsagePoint:
     memory_mb_seconds: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
     """What one user used under one account."""
@@ -259,7 +239,6 @@ class LedgerLine:
     disk_gb_seconds: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class UsageTotal:
     id: str  # of the user or the account
@@ -269,7 +248,6 @@ class UsageTotal:
     memory_mb_seconds: int
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     node: Node
@@ -281,7 +259,6 @@ class NodeStatus:
     resting: str = ""  # it sleeps, or is on its way there or back, as it should: its silence is no trouble
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Published:
     """What policies see of the world outside."""
@@ -290,7 +267,6 @@ class Published:
     value: str  # JSON
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
     name: str

@@ -71,7 +71,6 @@ class Caller:
 
 
 # ----------------------------------------------------------------------------------------------- accounts
-@quick
 @dataclass(frozen=True, slots=True)
 class Account:
     id: str  # 12 digits
@@ -79,7 +78,6 @@ class Account:
     created_at: Micros
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What people tell of themselves; only the e-mail address is needed."""
@@ -99,7 +97,6 @@ class UserStatus(StrEnum):
     DELETED = "deleted"  # the row stays: neither the id nor the name is used again
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class User:
     id: str
@@ -121,7 +118,6 @@ class User:
         return self.status is UserStatus.ACTIVE
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Password:
     id: str  # of its user
@@ -129,7 +125,6 @@ class Password:
     set_at: Micros
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """What a mailed link opens, once; a newer one of the same purpose takes its place."""
@@ -139,7 +134,6 @@ class Link:
     expires_at: Micros
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Session:
     id: str  # SHA-256 of its token
@@ -152,7 +146,6 @@ class Session:
     first_steps: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One that waits to be sent; the row goes when the mail server has taken it.  Kept by the store alone."""
@@ -167,7 +160,6 @@ class Mail:
     trouble: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Application:
     """Somebody asks for an account.  No user yet: the name is only wished for, and others may wish for the same."""
@@ -187,7 +179,6 @@ class Application:
     decision: str = ""  # "approved" | "rejected"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     id: str  # what the client sends
@@ -197,7 +188,6 @@ class AccessKey:
     created_at: Micros = 0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """A user's X.509 certificate for SOAP; looked up by its exact bytes' SHA-256."""
@@ -226,7 +216,6 @@ class Quota:
 
 
 # ------------------------------------------------------------------------------------- what can be launched
-@quick
 @dataclass(frozen=True, slots=True)
 class VmType:
     name: str
@@ -240,7 +229,6 @@ class VmType:
         return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Image:
     id: str  # emi-/eki-/eri-
@@ -266,7 +254,6 @@ class Image:
     description: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class NewImage:
     """What an upload is declared to be, and who may launch it."""
@@ -280,7 +267,6 @@ class NewImage:
     public: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A machine's disk is to become the pending image of the same id; gone when that is available or failed."""
@@ -297,7 +283,6 @@ class Capture:
     detail: str = ""  # what the node last said of it
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     id: str  # "key-" + 8 hex digits (KeyPairId)
@@ -418,7 +403,6 @@ class Instance:
         return _sized(self.cores, self.memory_mb, self.disk_gb)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class InstanceLease:
     """How long an instance may run (`cloud.leases`).  The row goes when the lease is over."""
@@ -450,7 +434,6 @@ class Reservation:
     hints: Mapping[str, str] = field(default_factory=dict)  # of the launch, for policies
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class WaitingLaunch:
     """A reservation whose machines are on no node yet (`cloud.waiting`).  The row goes when they are placed or ended."""
@@ -467,7 +450,6 @@ class WaitingLaunch:
     firm: bool = False  # not asked before `again`, whatever changes
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A word that its owner put on a resource; means nothing to the core."""
@@ -479,7 +461,6 @@ class Tag:
     value: str
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A blob in the cloud's own store that may be registered as an image; `id` is its location."""
@@ -524,7 +505,6 @@ class Usage:
     ended: Micros | None = None
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Counter:
     """What policies added under one key (`cloud.totals`)."""
@@ -535,7 +515,6 @@ class Counter:
     half_life: Micros | None = None  # None: it stays
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Accounted:
     """Up to which event a policy was asked what it adds."""
@@ -545,7 +524,6 @@ class Accounted:
 
 
 # ------------------------------------------------------------------------------------------ zones and nodes
-@quick
 @dataclass(frozen=True, slots=True)
 class Zone:
     name: str
@@ -620,7 +598,6 @@ class Event:
     id: int = 0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Setting:
     id: str

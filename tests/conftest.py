@@ -1,4 +1,4 @@
-"""How the suite is spread over the processes that run it side by side (`-n`, pytest-xdist).
+"""How the suite is spread over the processes that run it side by side (`-n`, pytest-xdist), and what all folders share.
 
 Real guests share one cloud and mostly wait, so they are one long piece, begun first; every other file is a piece of its
 own, the whole clouds before the quick ones.

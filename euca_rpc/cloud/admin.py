@@ -269,7 +269,7 @@ def history(c: Context, caller: Caller, after: int = 0, limit: int = 1000) -> Ro
             "subject": e.subject,
             "user": e.actor,
             "account": e.account_id,
-            "facts": dict(e.facts),
+            "facts": explain.in_order(e.facts),
         }
         for e in c.cloud.store.events_after(after, TRACED, min(max(limit, 1), 1000))
     ]

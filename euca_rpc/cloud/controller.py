@@ -21,7 +21,7 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import captures, launch, leases, lifecycle, power, reconcile, reports, waiting
+from euca_rpc.cloud import captures, launch, leases, lifecycle, polling, power, reconcile, reports, waiting
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Depot, Images, NoDepot
@@ -30,7 +30,6 @@ from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.keys import KeyPool, Keys
 from euca_rpc.cloud.nodes import FENCED
 from euca_rpc.cloud.office import OfficeSettings, open_office
-from euca_rpc.cloud.polling import Polls
 from euca_rpc.cloud.reading import Reader
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.cloud.specs import Blobs, machine_spec
@@ -71,7 +70,7 @@ class Settings:
     cloud_id: str
     blobs: Blobs
     pool: launch.AddressPool = field(default_factory=launch.AddressPool)
-    poll: Micros = reconcile.POLL
+    poll: Micros = polling.EVERY
     silence: Micros = 10 * SECOND
     revoked: Callable[[], Iterable[int]] = tuple  # serial numbers of certificates that count no more
     office: OfficeSettings = field(default_factory=OfficeSettings)
@@ -100,7 +99,7 @@ class CloudController:
         self.settings = settings
         self._carrier = carrier
         self._placer = placer
-        self._polls = Polls(settings.poll)
+        self._polls = polling.Polls(settings.poll)
         self._reader = Reader()
         self._due: Micros | None = (
             None  # when the next step comes of itself; None: a step is under way, or none is due

@@ -5,6 +5,7 @@ Every sentence names moments, never ages, so that it stays true when it is read 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from euca_rpc.clock import moment
@@ -90,6 +91,11 @@ def why(view: View, i: Instance) -> str:
     return f"{state}: {i.intent} is wanted (generation {i.generation}), {seen}{detail}{tries}"
 
 
+def in_order(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """As they are shown: by name, in every process."""
+    return dict(sorted(facts.items()))
+
+
 def line(e: Event) -> dict[str, Any]:
     return {
         "at": moment(e.at),
@@ -98,5 +104,5 @@ def line(e: Event) -> dict[str, Any]:
         "actor": e.actor,
         "origin": e.origin,
         "request_id": e.request_id,
-        **e.facts,
+        **in_order(e.facts),
     }

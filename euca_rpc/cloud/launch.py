@@ -364,7 +364,6 @@ def new_id(ids: Ids, prefix: str, *used: object) -> str:
             return drawn
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class AddressPool:
     """User mode: a public address per instance inside a loopback network, and a private one that follows from it.

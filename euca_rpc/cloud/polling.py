@@ -15,7 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
-from euca_rpc.clock import Micros
+from euca_rpc.clock import SECOND, Micros
+
+EVERY: Micros = 2 * SECOND  # from the end of one question to the next, unless the settings say otherwise
 
 
 @dataclass(slots=True)

@@ -24,15 +24,13 @@ from euca_rpc.clock import MINUTE, SECOND, Micros
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, event
 from euca_rpc.cloud.view import View, rest, silence
-from euca_rpc.frozen import changed, quick
+from euca_rpc.frozen import changed
 from euca_rpc.types import Event, Instance, Intent, Seen
 
-POLL: Micros = 2 * SECOND
 BACKOFF: tuple[Micros, ...] = tuple(s * SECOND for s in (5, 10, 20, 40, 60))
 
 
 # ----------------------------------------------------------------------------------------------- the actions
-@quick
 @dataclass(frozen=True, slots=True)
 class Tell:
     """One call to one node about some of its instances: ensure, absent, stop or reboot."""
@@ -42,7 +40,6 @@ class Tell:
     ids: tuple[str, ...]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Overdue:
     """A deadline passed."""
@@ -50,7 +47,6 @@ class Overdue:
     ids: tuple[str, ...]
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Move:
     """Never attempted, and its node cannot be used: place it again as a new generation."""
@@ -58,7 +54,6 @@ class Move:
     id: str
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Prune:
     """Ended long enough ago: leave the view; tokens that nobody may repeat any more go for good."""

@@ -109,9 +109,7 @@ class View(NamedTuple):
     on_node: Map[str, Map[str, None]] = Map()  # node id → ids of instances that are not over
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
     untold: Map[str, None] = Map()  # ids of instances that are to start and of which no node was told yet
-    ended: Map[int, Map[str, None]] = (
-        Map()
-    )  # minute since the epoch → instances that ended in it, while visible
+    ended: Map[int, Map[str, None]] = Map()  # minute since the epoch → ids of what ended in it, while visible
     stale_tokens: Map[int, Map[str, None]] = Map()  # minute since the epoch → tokens that expire in it
     lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
     by_account: Map[str, Map[str, Reservation]] = Map()

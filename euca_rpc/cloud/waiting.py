@@ -73,8 +73,6 @@ Action = AskAgain | GiveUp | Sweep
 # ---------------------------------------------------------------------------------------------- the decision
 def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     """All that is due now, and the next moment at which something will be."""
-    if not view.waiting_rows:
-        return [], None
     due: list[Micros] = []
     ask: list[str] = []
     late: list[str] = []

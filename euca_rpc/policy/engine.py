@@ -159,8 +159,6 @@ class Engine:
 
     def tenders(self) -> dict[str, Micros | None]:
         """The policies that tend and may be called, and how often each wants to be asked at least."""
-        if not self._carers:
-            return {}
         return {p.name: p.tend_every for p in self._carers if not self._health[p.name].tripped}
 
     def tend(self, policy: str, view: PolicyView) -> list[Action]:

@@ -59,29 +59,25 @@ class Judge:
         return verdicts
 
     def _fitting(self, targets: Sequence[Target], verdicts: list[Verdict]) -> list[int]:
-        """The core's arithmetic; whoever fits is seen at a glance, why another does not is looked for."""
+        """By the core's arithmetic: most who fit are seen at a glance, of the others `unfit` says why not."""
         cls, zone = self._ranking.cls, self._zone
         architecture, fits = cls.architecture, cls.size.fits
         open_ = []
         for place, target in enumerate(targets):
-            if not (target.usable and target.architecture == architecture and target.zone == zone):
-                verdicts[place] = unfit(cls, zone, target) or NEUTRAL
-            elif fits(target.room):
+            alike = target.architecture == architecture and target.zone == zone
+            why = None if alike and target.usable and fits(target.room) else unfit(cls, zone, target)
+            if why is None:
                 open_.append(place)
             else:
-                verdicts[place] = "room"
+                verdicts[place] = why
         return open_
 
     def _let_pass(
         self, feasible: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]
     ) -> list[int]:
         answers = self._round("feasible", feasible, targets, open_)
-        left = [place for place, said in zip(open_, answers, strict=True) if said is None]
-        if len(left) == len(open_):
-            return left
-        for place, said in zip(open_, answers, strict=True):
-            if said is None:
-                continue
+        against = [(place, said) for place, said in zip(open_, answers, strict=True) if said is not None]
+        for place, said in against:
             if isinstance(said, No):
                 verdicts[place] = said
             else:
@@ -89,7 +85,7 @@ class Judge:
                 if type(said) is not Raised:
                     trouble = f"feasible returned {said!r:.100}, not None or No{place_of(feasible)}"
                     self._failed(self._policy.name, "feasible", trouble)
-        return left
+        return [place for place in open_ if verdicts[place] is NEUTRAL] if against else open_
 
     def _rate(
         self, score: Hook, targets: Sequence[Target], open_: list[int], verdicts: list[Verdict]

@@ -44,9 +44,7 @@ class LaunchClass:
     """All that a cached feasibility or score may depend on.  Never user, id or time; keep classes few."""
 
     vm_type: str
-    size: Size = field(
-        hash=False
-    )  # nearly always what the type says: a class is looked up for each placement
+    size: Size = field(hash=False)  # nearly always what the type says; hashed for each placement
     architecture: str
     zone: str | None = None
     service_class: str = "regular"
@@ -91,7 +89,6 @@ class Tally:
     size: Size = field(default_factory=Size)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A launch that was told to wait: its instances are there, pending, and on no node."""
@@ -146,7 +143,6 @@ class No:
     kind: str = "policy"  # groups refusals in `euca explain`
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Wait:
     reason: str  # a sentence for the user
@@ -154,7 +150,6 @@ class Wait:
     firm: bool = False  # not earlier: the policy's own `tend` lets it go
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Held:
     """Who says that a launch is to wait."""
@@ -163,7 +158,6 @@ class Held:
     wait: Wait
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Machines may run until a moment of cloud time; their user is warned once before, at ``warn``."""
@@ -173,7 +167,6 @@ class Lease:
     then: str = "terminate"  # or "stop"
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An amount added to a durable counter, as of the event's own moment; exactly once (`cloud.totals`)."""
@@ -193,7 +186,6 @@ class Placement:
     policy: str
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Granted:
     """The lease that ends first of all that were given, and whose word it is."""

@@ -25,7 +25,7 @@ from random import Random
 from typing import Any
 
 from euca_rpc.clock import HOUR, SECOND, ManualClock, Micros
-from euca_rpc.cloud import accounts, admin, bootstrap, nodes, reconcile
+from euca_rpc.cloud import accounts, admin, bootstrap, nodes, polling
 from euca_rpc.cloud.admin import Context
 from euca_rpc.cloud.changes import Change, Outcome, Put
 from euca_rpc.cloud.controller import CloudController, Settings, open_view
@@ -76,7 +76,7 @@ class Shape:
     nodes: int = 2
     policy: str = "greedy"
     quota: int = 9  # instances per account: less than there is room for
-    poll: int = reconcile.POLL
+    poll: int = polling.EVERY
     lease: Micros = 0  # 0: machines run as long as they are wanted
     restless: bool = False  # a policy evicts, drains, puts to sleep and wakes whatever there is
     queues: bool = False  # a policy lets launches wait now and then, and clients are ready to wait for room

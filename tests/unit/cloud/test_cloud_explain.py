@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from euca_rpc.cloud import admin, nodes
+from euca_rpc.cloud import admin, explain, nodes
+from euca_rpc.cloud.changes import event
 from euca_rpc.cloud.seal import Seal
 from euca_rpc.errors import EucaError
 from euca_rpc.types import LaunchRequest
@@ -55,3 +56,10 @@ def test_a_fenced_node_is_not_up_and_is_nothing_to_be_reminded_of(bench):
     assert (row["state"], row["up"]) == ("fenced", False)
     assert row["trouble"].startswith("fenced by an administrator")
     assert ask(bench, "status")["nodes"]["silent"] == []
+
+
+def test_facts_are_shown_by_name_in_every_process():
+    """A mapping's own order differs from process to process."""
+    facts = dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", 1)
+    shown = explain.line(event("instance.seen", "i-1", 0, "cloud", "", facts))
+    assert list(shown)[-26:] == sorted(facts)

@@ -114,11 +114,7 @@ def policies(asked: Asked) -> Page:
 
 def refusal(event: Event) -> dict[str, str]:
     """What a refused launch asked for, and why not, in words."""
-    try:
-        facts = event.facts
-    except ValueError:
-        facts = {}
-    return {name: str(facts.get(name, "")) for name in ("asked", "zone", "reason")}
+    return {name: str(event.facts.get(name, "")) for name in ("asked", "zone", "reason")}
 
 
 def _node(asked: Asked) -> str:
