@@ -632,9 +632,9 @@ def test_what_breaks_off_on_the_way_leaves_nothing(world: World) -> None:
     with pytest.raises(EucaError, match="the browser went away"):
         client.pass_on(world.url, context, upload_ticket(1 << 20), PASSED, 1 << 20, breaks())
     until = time.monotonic() + 10
-    while list(world.blobs.incoming.iterdir()) and time.monotonic() < until:
+    while (left := list(world.blobs.incoming.iterdir())) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not list(world.blobs.incoming.iterdir())
+    assert not left
 
 
 def test_a_hostile_image_is_refused_in_the_servers_words(world: World) -> None:
