@@ -289,7 +289,7 @@ class CloudController:
         self._carrier.call(
             object_name(CLUSTER, zone),
             "report",
-            {"known": known},
+            {"known": known, "deltas": True},
             lambda answer: self._answered(zone, question, answer),
         )
 

@@ -1,8 +1,9 @@
 """Nodes' reports, read from the wire.
 
-A report is complete: a node with 500 machines tells of all 500, and of itself, whenever one of them changed.  What it says
-in the same words as last time is not read again, so the cost follows the changes.  This happens before the journal is asked, on
-the thread that brought the answer: the writer only compares.
+What is read is complete: all machines of the node, and itself.  On the wire there is often only what changed since the
+version known here (`deltas`), and what a whole report says in the same words as last time is not read again, so the cost
+follows the changes.  This happens before the journal is asked, on the thread that brought the answer: the writer only
+compares.  A delta to something else than what was read last is not taken, and the whole is asked for.
 
 A node may be in anybody's hands.  A report that cannot be read, or says what no node can mean, is that node's trouble and
 nobody else's: the node counts as silent, with what is wrong as the reason, and the rest of the zone's answer stands.
@@ -14,6 +15,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from euca_rpc.deltas import gone_of
 from euca_rpc.errors import EucaError
 from euca_rpc.frozen import changed
 from euca_rpc.images.tickets import LONGEST
@@ -24,16 +26,18 @@ from euca_rpc.wire.codec import unpack
 log = logging.getLogger("euca.cloud")
 
 _SEEN = frozenset(map(str, Seen))
+_OFTEN = ("machines", "version", "now", "since", "gone")  # other words in each report of a node
 _LARGEST = 2**62  # fits every database's integers
 
 Words = dict[str, tuple[Any, MachineReport]]  # instance id → as it was said last, and what that means
+Held = tuple[int, Words]  # as of which version
 
 
 class Reader:
     """Called by one thread at a time for each zone: a zone has one question outstanding."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Words] = {}
+        self._last: dict[str, Held] = {}  # by node
         self._itself: dict[
             str, tuple[Any, NodeReport]
         ] = {}  # node → what it said of itself, and what that means
@@ -46,8 +50,15 @@ class Reader:
         }
 
     def _node(self, node: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        wire = told.get("report")
         try:
-            return {**told, "report": self._report(node, told.get("report"))}
+            if (
+                isinstance(wire, Mapping)
+                and "since" in wire
+                and wire["since"] != self._last.get(node, (None,))[0]
+            ):
+                return {**told, "report": None, "version": 0}
+            return {**told, "report": self._report(node, wire)}
         except EucaError as nonsense:
             log.warning("the report of %s is refused: %s", node, nonsense.sentence)
             trouble = f"its report is refused: {nonsense.sentence}"
@@ -65,9 +76,14 @@ class Reader:
         said = wire.get("machines") if isinstance(wire, dict) else None
         if not isinstance(said, list):
             return unpack(NodeReport, wire)
-        before = self._last.get(node, {})
+        head = self._head(node, wire)
+        before = self._last[node][1] if node in self._last else {}
         now: Words = {}
-        machines = []
+        if "since" in wire:  # to what is held here
+            gone = gone_of(wire)
+            if gone is None:
+                raise EucaError("parameter_invalid", "what it says is gone are no ids")
+            now = {id: words for id, words in before.items() if id not in gone} if gone else dict(before)
         for one in said:
             id = one.get("instance_id") if isinstance(one, dict) else None
             known = before.get(id) if isinstance(id, str) else None
@@ -77,14 +93,13 @@ class Reader:
                 machine = unpack(MachineReport, one)
                 _check_machine(machine)
             now[machine.instance_id] = (one, machine)
-            machines.append(machine)
-        self._last[node] = now
-        head = self._head(node, wire)
-        return changed(head, version=wire["version"], now=wire.get("now", 0), machines=tuple(machines))
+        self._last[node] = wire["version"], now
+        machines = tuple([machine for _, machine in now.values()])
+        return changed(head, version=wire["version"], now=wire.get("now", 0), machines=machines)
 
     def _head(self, node: str, wire: Mapping[str, Any]) -> NodeReport:
         """What a report says of the node itself: whichever version it is of."""
-        words = {name: value for name, value in wire.items() if name not in ("machines", "version", "now")}
+        words = {name: value for name, value in wire.items() if name not in _OFTEN}
         known = self._itself.get(node)
         numbers = (wire.get("version"), wire.get("now", 0))
         if (
@@ -93,7 +108,7 @@ class Reader:
             and all(type(n) is int and 0 <= n <= _LARGEST for n in numbers)
         ):
             return known[1]
-        report = unpack(NodeReport, {**wire, "machines": []})
+        report = unpack(NodeReport, {**words, "version": numbers[0], "now": numbers[1]})
         _check("version", report.version, 0, _LARGEST)
         _check("now", report.now, 0, _LARGEST)
         for name, value in zip(("cores", "memory_mb", "disk_gb"), report.offer.parts(), strict=True):

@@ -23,9 +23,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from euca_rpc.clock import SECOND, Micros
+from euca_rpc.deltas import Told, by_id, gone_of
 from euca_rpc.errors import EucaError
 from euca_rpc.wire.contracts import BY_OBJECT, NODE
 
+_OF_MACHINES = ("version", "since", "machines", "gone")  # of a report
 _TIMEOUT: Micros = int(BY_OBJECT[NODE, "report"].timeout * SECOND)
 
 
@@ -76,8 +78,14 @@ class Line:
     heard_mono: Micros | None = None
     silent_since: Micros | None = None
     trouble: str = ""
-    report: Mapping[str, Any] | None = None  # a packed NodeReport, passed on as it is
-    version: int | None = None
+    report: Mapping[str, Any] | None = (
+        None  # what a packed NodeReport says of the node itself, passed on as it is
+    )
+    told: Told | None = None  # what it says of its machines; there if `report` is
+
+    @property
+    def version(self) -> int | None:
+        return self.told.version if self.told is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,8 @@ def hurry(line: Line, mono: Micros, settings: ClusterSettings) -> Line:
 def heard(
     line: Line, report: Mapping[str, Any], now: Micros, mono: Micros, settings: ClusterSettings
 ) -> Line:
-    """The node answered with a whole report, or with ``{"same": version}`` of the one that is here."""
+    """The node answered with a whole report, with a delta to the one that is here, or with its ``{"same": version}``; it
+    is one that `nonsense` has nothing to say about."""
     alive = replace(
         line,
         ask=0,
@@ -157,10 +166,44 @@ def heard(
     )
     if "same" in report:
         if line.report is None or report["same"] != line.version:  # it means a report that is not here
-            alive = replace(alive, report=None, version=None, due=_asked(line) + settings.gap)
+            alive = _ask_whole(alive, line, settings)
     else:
-        alive = replace(alive, report=report, version=report["version"], told_at=now)
+        told = _taken(line.told, report)
+        itself = {name: value for name, value in report.items() if name not in _OF_MACHINES}
+        alive = (
+            _ask_whole(alive, line, settings)
+            if told is None
+            else replace(alive, report=itself, told=told, told_at=now)
+        )
     return hurry(alive, mono, settings) if line.again else alive
+
+
+def _taken(before: Told | None, report: Mapping[str, Any]) -> Told | None:
+    machines = by_id(report["machines"]) or {}
+    if "since" not in report:
+        return Told.whole(report["version"], machines)
+    return before and before.taken(report["version"], report["since"], machines, report["gone"])
+
+
+def _ask_whole(alive: Line, line: Line, settings: ClusterSettings) -> Line:
+    return replace(alive, report=None, told=None, due=_asked(line) + settings.gap)
+
+
+def nonsense(line: Line, value: object) -> str:
+    """What is wrong with an answer; a node that speaks nonsense is no better than one that is silent."""
+    if not isinstance(value, Mapping):
+        return f"It answered a report with a {type(value).__name__}."
+    if "same" in value:
+        return "" if line.report is not None else "It reports no change, but nothing was known of it."
+    if value.get("node") != line.node:
+        return f"It answered as {value.get('node')!r}, not as {line.node!r}."
+    if type(value.get("version")) is not int:
+        return "Its report carries no version."
+    if by_id(value.get("machines")) is None:
+        return "Its report tells of machines without ids."
+    if "since" in value and gone_of(value) is None:
+        return "Its report names what is gone by no ids."
+    return ""
 
 
 def failed(line: Line, trouble: str, mono: Micros, settings: ClusterSettings) -> Line:

@@ -104,8 +104,9 @@ class ClusterService:
         self.wake()
         return ACCEPTED | {"nodes": len(nodes)}
 
-    def report(self, known: Mapping[str, int] | None = None) -> dict[str, Any]:
-        """What was last heard.  A report whose version is in ``known`` is left out."""
+    def report(self, known: Mapping[str, int] | None = None, deltas: bool = False) -> dict[str, Any]:
+        """What was last heard.  A report whose version is in ``known`` is left out; with ``deltas``, of another one that
+        follows it only what changed is told (`deltas`)."""
         known = known or {}
         with self._lock:
             lines = self._lines
@@ -116,7 +117,7 @@ class ClusterService:
             "start_id": self.start_id,
             "now": self._clock.now(),
             "roster": told,
-            "nodes": {line.node: _told(line, known.get(line.node)) for line in copy},
+            "nodes": {line.node: _told(line, known.get(line.node), deltas) for line in copy},
         }
 
     def ensure(self, node: str, specs: list[Any]) -> dict[str, Any]:
@@ -211,7 +212,7 @@ class ClusterService:
         self._carrier.call(
             self._object_of_host(node),
             "report",
-            {"known": version},
+            {"known": version, "deltas": True},
             lambda answer: self._answered(node, number, answer),
         )
 
@@ -222,7 +223,9 @@ class ClusterService:
             before = lines.get(node)
             if before is None or before.ask != number:
                 return  # off the roster by now, or too late, or delivered twice
-            trouble = answer.error.sentence if answer.error is not None else _nonsense(before, answer.value)
+            trouble = (
+                answer.error.sentence if answer.error is not None else roster.nonsense(before, answer.value)
+            )
             if trouble:
                 after = roster.failed(before, trouble, mono, self._settings)
                 if before.trouble != trouble:
@@ -233,7 +236,7 @@ class ClusterService:
             came_back = before.silent_since is not None and after.silent_since is None
             if came_back:
                 log.info("%s answers again", node)
-            if came_back or (after.report is not None and after.report != before.report):
+            if came_back or (after.version is not None and after.version != before.version):
                 self._news = True
         self.wake()
 
@@ -300,26 +303,15 @@ def _relay() -> tuple[Future[Any], Callable[[Answer], None]]:
     return future, answered
 
 
-def _told(line: Line, known: int | None) -> dict[str, Any]:
+def _told(line: Line, known: int | None, deltas: bool) -> dict[str, Any]:
+    report = None
+    if line.report is not None and line.told is not None and known != line.version:
+        report = {**line.report, **line.told.words(known, deltas)}
     return {
         "heard_at": line.heard_at,
         "silent_since": line.silent_since,
         "trouble": line.trouble,
         "version": line.version,
         "told_at": line.told_at,
-        "report": None if line.report is None or known == line.version else dict(line.report),
+        "report": report,
     }
-
-
-def _nonsense(line: Line, value: object) -> str:
-    """What is wrong with an answer; a node that speaks nonsense is no better than one that is silent."""
-    if not isinstance(value, Mapping):
-        return f"It answered a report with a {type(value).__name__}."
-    if "same" in value:
-        return "" if line.report is not None else "It reports no change, but nothing was known of it."
-    if value.get("node") != line.node:
-        return f"It answered as {value.get('node')!r}, not as {line.node!r}."
-    version = value.get("version")
-    if not isinstance(version, int) or isinstance(version, bool):
-        return "Its report carries no version."
-    return ""

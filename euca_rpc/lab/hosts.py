@@ -39,6 +39,7 @@ class _Node:
         self.version = 1
         self.machines: dict[str, dict[str, Any]] = {}  # instance id → a packed MachineReport
         self.gone: dict[str, int] = {}  # instance id → the version that told of its end
+        self.news: dict[str, None] = {}  # ids of what was not told yet
         self.silent_since: Micros | None = None  # it sleeps
         self.waking = False
         report = NodeReport(host.id, f"boot-{host.id}", "simulated", ARCHITECTURE, host.offer, 0, sleeps=True)
@@ -47,13 +48,19 @@ class _Node:
     def say(self, id: str, generation: int, seen: Seen) -> None:
         self.version += 1
         self.machines[id] = pack(MachineReport(id, generation, 0, seen))
+        self.news[id] = None
         if seen is Seen.ABSENT:
             self.gone[id] = self.version
 
     def report(self, known: int) -> dict[str, Any]:
-        for id in [id for id, version in self.gone.items() if version <= known]:  # heard: said no more
+        """What is new since the version ``known``, which is what was told last: nothing is lost on the way."""
+        heard = [id for id, version in self.gone.items() if version <= known]
+        for id in heard:  # said no more
             del self.gone[id], self.machines[id]
-        return {**self._words, "version": self.version, "machines": list(self.machines.values())}
+        since = {"since": known, "gone": heard} if known else {}
+        news, self.news = self.news, {}
+        machines = [self.machines[id] for id in news]
+        return {**self._words, "version": self.version, "machines": machines, **since}
 
 
 class SimulatedHosts:

@@ -5,7 +5,7 @@
                                         carrier.run(instance, job)         (one job at a time per instance)
                                               │
                                     make disk · start · stop · remove ──► record ──► poke
-    report ──► look at the hypervisor ──► complete list of machines
+    report ──► look at the hypervisor ──► all machines, or those that changed since the version that the asker holds
 
 Every request only changes the record (here); `work` then looks at the record and does what is left to do for it, so a
 repeated, late or reordered request, a retry and a restart of the daemon all take the same path; `state` holds what is
@@ -34,6 +34,7 @@ from typing import Any
 
 from euca_rpc.carrier import Answer
 from euca_rpc.clock import moment
+from euca_rpc.deltas import Told
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import INSTANCE, MACHINE_IMAGE, parse_resource_id
 from euca_rpc.machines import CaptureOrder, MachineSpec, NodeReport
@@ -57,31 +58,33 @@ class NodeService(NodeWork):
             "node": self._node_id,
         }
 
-    def report(self, known: int | None = None) -> dict[str, Any]:
-        """All machines, after a fresh look.  Raises ``unreachable`` when the hypervisor does not answer."""
+    def report(self, known: int | None = None, deltas: bool = False) -> dict[str, Any]:
+        """All machines, after a fresh look; with ``deltas``, those that are other than at the version ``known``
+        (`deltas`).  Raises ``unreachable`` when the hypervisor does not answer."""
         self._look()
         with self._lock:
             report = self._compose()
+            told = self._told = self._tell(report)
         self._records.settle()
         if known == report.version:
             return {"same": report.version}
-        return self._pack(report)
+        packed: dict[str, Any] = pack(replace(report, machines=()))
+        return packed | told.words(known, deltas) | {"now": self._clock.now()}
 
-    def _pack(self, report: NodeReport) -> dict[str, Any]:
-        """What is said of a machine in the same words as last time is not packed again: a report is complete, and a burst
-        of launches makes many."""
-        before, after = self._packed, {}
-        machines = []
+    def _tell(self, report: NodeReport) -> Told:
+        """What is said of a machine in the same words as last time is not packed again."""
+        before, told = self._packed, self._told
+        if told is not None and told.version == report.version:
+            return told
+        after, words = {}, {}
         for machine in report.machines:
-            known = before.get(machine.instance_id)
+            id = machine.instance_id
+            known = before.get(id)
             if known is None or known[0] is not machine:
                 known = machine, pack(machine)
-            after[machine.instance_id] = known
-            machines.append(known[1])
+            after[id], words[id] = known, known[1]
         self._packed = after
-        packed: dict[str, Any] = pack(replace(report, machines=()))
-        packed |= {"machines": machines, "now": self._clock.now()}
-        return packed
+        return told.next(report.version, words) if told is not None else Told.whole(report.version, words)
 
     def ensure(self, specs: list[Any]) -> dict[str, Any]:
         wanted = [unpack(MachineSpec, spec) for spec in specs]

@@ -15,6 +15,7 @@ from typing import Any
 
 from euca_rpc.carrier import Carrier
 from euca_rpc.clock import HOUR, SECOND, Clock, Micros
+from euca_rpc.deltas import Told
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import Ids
 from euca_rpc.machines import MachineReport, NodeReport
@@ -93,6 +94,7 @@ class NodeState:
         self._last: NodeReport | None = None
         self._reported: dict[str, tuple[Record, str, MachineReport]] = {}  # with what each was made of
         self._packed: dict[str, tuple[MachineReport, Any]] = {}  # as it was sent last
+        self._told: Told | None = None  # the same, with the version at which each changed
         self._captures = Captures(
             home,
             Machines(self._standing, self._mark, self._records.folder, self._records.write),

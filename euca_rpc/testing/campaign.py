@@ -445,8 +445,11 @@ class Campaign:
             claimed["seen"] = self.random.choice(("running", "stopped", "absent"))
             self.world.history.lies.add((claimed["instance_id"], claimed["generation"]))
             machines.append(claimed)
-        elif kind == "omits" and machines:
-            left_out = machines.pop(self.random.randrange(len(machines)))
-            self.world.history.omitted.add((self._liar, left_out["instance_id"]))
+        elif kind == "omits" and (there := sorted(self.world.history.holds.get(self._liar, ()))):
+            left_out = self.random.choice(there)
+            self.world.history.omitted.add((self._liar, left_out))
+            machines = [m for m in machines if m["instance_id"] != left_out]
+            if "since" in value:
+                value = {**value, "gone": [*value["gone"], left_out]}
         # under a version of its own: the truth that follows is news again
         return {**value, "machines": machines, "version": value["version"] ^ (1 << 40)}

@@ -229,8 +229,10 @@ class History:
     def reported(self, report: dict[str, Any]) -> None:
         """What a node says of a machine is never of an older generation than what it said or recorded before."""
         if "machines" in report:  # or else nothing has changed
-            there = {m["instance_id"] for m in report["machines"] if m["seen"] != Seen.ABSENT}
-            self.holds[report["node"]] = there
+            before = self.holds.get(report["node"], set()) if "since" in report else set()
+            told = {m["instance_id"]: m["seen"] != Seen.ABSENT for m in report["machines"]}
+            there = {id for id, is_there in told.items() if is_there}
+            self.holds[report["node"]] = (before - told.keys() - set(report.get("gone", ()))) | there
         for machine in report.get("machines", ()):
             key, generation = (report["node"], machine["instance_id"]), machine["generation"]
             if generation < self.recorded.get(key, 0):

@@ -36,7 +36,7 @@ CALLS: tuple[Call, ...] = (
     Call(CLUSTER, "hello", ROLES, 3.0, True),
     Call(NODE, "hello", ROLES, 3.0, True),
     # cloud → cluster
-    Call(CLUSTER, "report", (CLOUD,), 5.0, True),  # args: known {node: version} → see cluster.service
+    Call(CLUSTER, "report", (CLOUD,), 5.0, True),  # args: known {node: version}, deltas → see cluster.service
     Call(CLUSTER, "ensure", (CLOUD,), 5.0),  # args: node, specs [MachineSpec]
     Call(CLUSTER, "absent", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
     Call(CLUSTER, "stop", (CLOUD,), 5.0),  # args: node, items [{instance_id, generation}]
@@ -48,7 +48,8 @@ CALLS: tuple[Call, ...] = (
     Call(CLUSTER, "console", (CLOUD,), 8.0, True),  # args: node, instance_id → {text: bytes, at}
     Call(CLUSTER, "roster", (CLOUD,), 5.0, True),  # args: nodes [node id]: whom this cluster asks
     # cluster → node
-    Call(NODE, "report", (CLUSTER,), 5.0, True),  # args: known version → NodeReport, or {"same": version}
+    # args: known version, deltas → NodeReport, or what changed of it since (see `deltas`), or {"same": version}
+    Call(NODE, "report", (CLUSTER,), 5.0, True),
     Call(NODE, "ensure", (CLUSTER,), 5.0),  # args: specs
     Call(NODE, "absent", (CLUSTER,), 5.0),  # args: items
     Call(NODE, "stop", (CLUSTER,), 5.0),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from euca_rpc import deltas
 from euca_rpc.cloud import (
     captures,
     images,
@@ -293,6 +294,21 @@ def late_answers_of_polls_count(patch):
 
 
 # ---------------------------------------------------------------------------------------------------- reports
+@bug
+def a_delta_tells_only_what_the_last_version_changed(patch):
+    """Who missed an answer misses what it told."""
+    real = deltas.Told.words
+
+    def words(self, known, understood):
+        told = real(self, known, understood)
+        if "since" in told:
+            last = [id for id in self.machines if self.at.get(id) == self.version]
+            told["machines"] = [self.machines[id] for id in last]
+        return told
+
+    patch(deltas.Told, "words", words)
+
+
 @bug
 def anybody_may_report_anything(patch):
     """The reporting node is not compared with the instance's node."""

@@ -125,12 +125,12 @@ def test_every_node_is_asked_at_once_and_again_after_its_answer() -> None:
     world = World(["z1/a", "z1/b"])
     calls = world.asked()
     assert [call.peer for call in calls] == ["euca.node.z1.a", "euca.node.z1.b"]
-    assert calls[0].args == {"known": None}
+    assert calls[0].args == {"known": None, "deltas": True}
     calls[0].answers(report("z1/a", 7, machines=2))
     assert world.asked() == [], "an outstanding call is not repeated"
     world.pass_(2 * SECOND)
     again = world.asked()
-    assert [(call.peer, call.args) for call in again] == [("euca.node.z1.a", {"known": 7})]
+    assert [(call.peer, call.args) for call in again] == [("euca.node.z1.a", {"known": 7, "deltas": True})]
     told = world.nodes()
     assert told["z1/a"]["report"] == report("z1/a", 7, machines=2)
     assert told["z1/a"]["version"] == 7
@@ -145,6 +145,81 @@ def test_the_cloud_gets_a_report_once() -> None:
     told = world.nodes({"z1/a": 7})["z1/a"]
     assert told["report"] is None
     assert told["version"] == 7
+
+
+def delta(
+    node: str, since: int, version: int, machines: tuple[int, ...] = (), gone: tuple[int, ...] = ()
+) -> Any:
+    said = [{"instance_id": f"i-{n:08x}", "seen": version} for n in machines]
+    words = {"since": since, "machines": said, "gone": [f"i-{n:08x}" for n in gone]}
+    return {"node": node, "version": version, **words}
+
+
+def test_a_delta_makes_a_whole_report_of_the_one_that_is_here_and_a_delta_for_the_cloud() -> None:
+    world = World(["z1/a"])
+    (call,) = world.asked()
+    call.answers(report("z1/a", 7, machines=3))
+    world.cluster.step()
+    pokes = world.pokes
+    world.pass_(2 * SECOND)
+    (call,) = world.asked()
+    call.answers({**delta("z1/a", 7, 8, machines=(1, 5), gone=(0,)), "warnings": ["hot"]})
+    world.cluster.step()
+    assert world.pokes == pokes + 1
+    changed, new = ({"instance_id": f"i-{n:08x}", "seen": 8} for n in (1, 5))
+    whole = {
+        "node": "z1/a",
+        "version": 8,
+        "warnings": ["hot"],
+        "machines": [changed, {"instance_id": "i-00000002"}, new],
+    }
+    assert world.nodes()["z1/a"]["report"] == whole
+    assert world.nodes({"z1/a": 7})["z1/a"]["report"] == whole, "nobody said that deltas are understood"
+    told = world.cluster.report({"z1/a": 7}, deltas=True)["nodes"]["z1/a"]["report"]
+    assert told == {**delta("z1/a", 7, 8, machines=(1, 5), gone=(0,)), "warnings": ["hot"]}
+    assert world.cluster.report({"z1/a": 6}, deltas=True)["nodes"]["z1/a"]["report"] == whole
+
+
+def test_a_delta_to_a_report_that_is_not_here_is_not_taken_and_the_whole_is_asked_for() -> None:
+    world = World(["z1/a"])
+    answered(world)
+    world.pass_(2 * SECOND)
+    (call,) = world.asked()
+    call.answers(delta("z1/a", 6, 8, machines=(1,)))
+    assert world.nodes()["z1/a"]["report"] is None
+    assert world.nodes()["z1/a"]["silent_since"] is None, "it answered"
+    world.pass_(SECOND // 20)
+    (call,) = world.asked()
+    assert call.args["known"] is None
+    call.answers(delta("z1/a", 6, 8, machines=(1,)))
+    assert world.nodes()["z1/a"]["report"] is None
+    world.pass_(SECOND // 20)
+    (call,) = world.asked()
+    call.answers(report("z1/a", 9, machines=1))
+    assert world.nodes()["z1/a"]["report"] == report("z1/a", 9, machines=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"machines": None},
+        {"machines": [3]},
+        {"machines": [{}]},
+        {"machines": [{"instance_id": ["i-1"]}]},
+        {"gone": None},
+        {"gone": "i-00000001"},
+        {"gone": [[]]},
+    ],
+)
+def test_a_delta_of_nonsense_is_the_nodes_trouble(wrong: dict[str, Any]) -> None:
+    world = World(["z1/a"])
+    answered(world)
+    world.pass_(2 * SECOND)
+    (call,) = world.asked()
+    call.answers({**delta("z1/a", 7, 8), **wrong})
+    told = world.nodes()["z1/a"]
+    assert "Its report" in told["trouble"]
+    assert told["report"] == report("z1/a", 7), "what was known stands"
 
 
 def test_unchanged_reports_move_only_the_moment() -> None:
@@ -181,7 +256,7 @@ def test_a_node_that_means_another_report_is_asked_for_all_of_it() -> None:
     call.answers({"same": 9})
     world.pass_(SECOND // 20)
     (call,) = world.asked()
-    assert call.args == {"known": None}
+    assert call.args["known"] is None
     call.answers({"same": 9})
     assert world.nodes()["z1/a"]["trouble"] == "It reports no change, but nothing was known of it."
     world.pass_(SECOND // 20)

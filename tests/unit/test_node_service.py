@@ -382,6 +382,28 @@ def test_the_version_changes_when_and_only_when_something_did(host: Host) -> Non
     assert host.boot().report()["version"] != second["version"]
 
 
+def test_who_understands_deltas_is_told_what_changed_since_the_version_held(host: Host) -> None:
+    node = host.node
+    assert node is not None
+    other = "i-000000ab"
+    host.ask("ensure", spec(), spec(instance_id=other))
+    host.carrier.settle()
+    first = node.report(deltas=True)
+    assert "since" not in first, "nothing is held yet"
+    host.ask("stop", item())
+    host.carrier.settle()
+    held = {m["instance_id"]: m for m in first["machines"]}
+    assert set(held) == {ID, other}
+    told = node.report(known=first["version"], deltas=True)
+    assert (told["since"], told["gone"]) == (first["version"], [])
+    assert [(m["instance_id"], m["seen"]) for m in told["machines"]] == [(ID, "stopped")]
+    whole = node.report(known=first["version"])
+    assert "since" not in whole
+    assert {m["instance_id"]: m for m in whole["machines"]} == held | {ID: told["machines"][0]}
+    assert "since" not in node.report(known=first["version"] - 1, deltas=True), "of before it was started"
+    assert "since" not in host.boot().report(known=first["version"], deltas=True), "of another start"
+
+
 def test_a_second_daemon_of_the_same_node_is_refused_by_pid(host: Host) -> None:
     with pytest.raises(EucaError, match=f"already served by process {os.getpid()}"):
         Host(host.root)

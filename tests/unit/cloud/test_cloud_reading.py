@@ -51,6 +51,52 @@ def test_a_machine_that_is_no_longer_mentioned_is_not_remembered():
     assert reader.read(answer())["nodes"]["open/h1"]["report"].machines == ()
 
 
+def delta(since, version, *machines, gone=()):
+    told = answer(*machines, version=version)
+    told["nodes"]["open/h1"]["report"] |= {"since": since, "gone": list(gone)}
+    return told
+
+
+def test_a_delta_is_read_as_the_whole_report_that_it_means():
+    reader = reading.Reader()
+    one, two, three = (machine(f"i-0000000{n}") for n in (1, 2, 3))
+    first = reader.read(answer(one, two, version=4))["nodes"]["open/h1"]["report"]
+    stopped = machine("i-00000002", Seen.STOPPED)
+    told = reader.read(delta(4, 7, stopped, three, gone=["i-00000001"]))["nodes"]["open/h1"]["report"]
+    assert told == NodeReport(
+        "open/h1", "boot-1", "simulated", "x86_64", Size(4, 2048, 100), 7, (stopped, three)
+    )
+    told = reader.read(delta(7, 8))["nodes"]["open/h1"]["report"]
+    assert (told.version, told.machines) == (8, (stopped, three))
+    assert first.machines == (one, two)
+
+
+def test_a_delta_to_something_else_is_not_taken_and_the_whole_is_asked_for(bench):
+    reader = reading.Reader()
+    for known in (None, 5):
+        if known is not None:
+            reader.read(answer(machine("i-00000001"), version=known))
+        told = reader.read(delta(4, 7, machine("i-00000002")))["nodes"]["open/h1"]
+        assert (told["report"], told["version"], told.get("silent_since")) == (None, 0, None)
+    bench.add_node()
+    bench.report()
+    (told,) = delta(12345, 12346)["nodes"].values()
+    bench.answer("open", {"nodes": {"open/h1": {**told, "heard_at": 1}}})
+    assert bench.cloud.journal.view.contacts["open/h1"].version == 0
+    bench.report()
+
+
+def test_what_is_gone_must_be_ids():
+    reader = reading.Reader()
+    for wrong in (None, 3, "i-00000001", [3], [["i-00000001"]]):
+        reader.read(answer(machine("i-00000001")))
+        bad = delta(1, 2)
+        bad["nodes"]["open/h1"]["report"]["gone"] = wrong
+        told = reader.read(bad)["nodes"]["open/h1"]
+        assert told["report"] is None
+        assert "gone" in told["trouble"]
+
+
 def test_no_report_means_no_news():
     told = {"nodes": {"open/h1": {"version": 1, "report": None}}}
     assert reading.Reader().read(told)["nodes"]["open/h1"]["report"] is None
