@@ -139,6 +139,8 @@ class Late:
 
 def decide(view: View, now: Micros) -> tuple[list[Order | Late], Micros | None]:
     """All that is due now, and the next moment at which something will be."""
+    if not view.captures:
+        return [], None
     due: list[Micros] = []
     late: list[str] = []
     orders: dict[str, list[str]] = defaultdict(list)

@@ -55,7 +55,7 @@ CLOCK_JUMP: Micros = (
     5 * MINUTE
 )  # between two steps, against the monotonic clock: then nothing is concluded from it
 
-
+Action = reconcile.Action | captures.Order | captures.Late | leases.Warn | leases.End | waiting.Action
 _LAUNCHED = (
     Instance,
     Reservation,
@@ -195,13 +195,26 @@ class CloudController:
             copies = [a for a in copies if not isinstance(a, captures.Late)]
             ends = []
             turns = [a for a in turns if not isinstance(a, waiting.GiveUp)]
+        all_due = [asked_due, due, copies_due, ends_due, turns_due]
+        if actions or copies or ends or turns:
+            all_due += self._carry_out((*actions, *copies, *ends, *turns), now)
+        all_due.append(self._accountant.step(now))
+        if not self.clock_trouble:
+            self._tender.step(now)
+        all_due.append(self._turn_nodes(now))
+        if not self.clock_trouble:
+            all_due.append(self._tender.due(self.journal.view, now))
+        return min([at for at in all_due if at is not None], default=None)
+
+    def _carry_out(self, actions: Sequence[Action], now: Micros) -> list[Micros | None]:
+        """The answer: when to come again because of it."""
+        due: list[Micros | None] = []
         tells = [action for action in actions if isinstance(action, reconcile.Tell)]
-        told_due: Micros | None = None
-        for action in (*actions, *copies, *ends, *turns):
+        for action in actions:
             match action:
                 case reconcile.Tell():
                     if action is tells[0]:
-                        told_due = self._tell(tells)
+                        due.append(self._tell(tells))
                 case reconcile.Overdue():
                     self.journal.do(partial(reconcile.mark_overdue, action=action))
                 case reconcile.Move():
@@ -220,18 +233,12 @@ class CloudController:
                     self.journal.do(partial(leases.end, ids=action.ids))
                 case waiting.AskAgain():
                     self._turns.take(action.ids)
-                    turns_due = now  # others may be next, or have their own moment
+                    due.append(now)  # others may be next, or have their own moment
                 case waiting.GiveUp():
                     self.journal.do(partial(waiting.give_up, ids=action.ids))
                 case waiting.Sweep():
                     self.journal.do(partial(waiting.sweep, ids=action.ids))
-        counts_due = self._accountant.step(now)
-        if not self.clock_trouble:
-            self._tender.step(now)
-        power_due = self._turn_nodes(now)
-        tend_due = None if self.clock_trouble else self._tender.due(self.journal.view, now)
-        all_due = (asked_due, due, told_due, copies_due, ends_due, turns_due, counts_due, power_due, tend_due)
-        return min((at for at in all_due if at is not None), default=None)
+        return due
 
     def _turn_nodes(self, now: Micros) -> Micros | None:
         """Nodes that are to sleep or wake; after the policies, which may just have wished it."""

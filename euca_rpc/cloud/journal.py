@@ -7,9 +7,10 @@ Nothing is answered, published or sent to a node before the commit that makes it
 ahead of the disk and never written elsewhere.  If the commit fails, `broken` is called (a daemon ends its process) and
 nobody is answered.
 
-The journal has no thread: `wake` tells whoever drives it (a daemon's writer thread, the simulator) that there is work;
-by default it pumps at once on the caller's own time, under a lock.  A batch is whatever waited while the last commit
-was under way: with one client each request is its own commit, with 64 they share.
+The journal has no thread.  Who does not have to wait for another's commit makes its own, with what else is queued; who
+has to is queued, and `wake` tells whoever drives the journal (a daemon's writer thread) that there is work; by default
+that is done at once, on the caller's own time.  A batch is whatever waited while the last commit was under way: with one
+client each request is its own commit, and no thread waits for another; with 64 they share.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from euca_rpc.types import Event
 log = logging.getLogger("euca.journal")
 
 Verb = Callable[[View, Micros], Outcome]
-Batch = Sequence[tuple[Verb, Future[Any]]]
-Ended = tuple[Verb, Future[Any], Any, Exception | None]  # its result, or what it failed with
+Batch = Sequence[tuple[Verb, Future[Any] | None]]  # None: its caller is committing it
+Ended = tuple[Verb, Future[Any] | None, Any, Exception | None]  # its result, or what it failed with
 Written = tuple[View, list[Change], list[Ended]]
 
 _BATCH = 256
@@ -49,34 +50,50 @@ class Journal:
         self._store = store
         self._clock = clock
         self._crash = crash
-        self._queue: deque[tuple[Verb, Future[Any]]] = deque()
+        self._queue: deque[tuple[Verb, Future[Any] | None]] = deque()
         self._one_pump = Lock()
 
     def submit(self, verb: Verb) -> Future[Any]:
         """Queue a verb; the future has its result once it is durable and visible, or what it raised."""
         future: Future[Any] = Future()
         self._queue.append((verb, future))
-        self.wake()
+        if not self._one_pump.locked():  # whoever holds it looks at the queue again after letting go
+            self.wake()
         return future
 
     def do(self, verb: Verb) -> Any:
         """Submit and wait: for interfaces and the command line, which have a client waiting anyway."""
-        return self.submit(verb).result(timeout=30)
+        if not self._one_pump.acquire(blocking=False):
+            return self.submit(verb).result(timeout=30)
+        try:
+            for _ in range(_AGAIN + 1):
+                _, _, result, failure = self._commit([*self._queued(), (verb, None)])[-1]
+                if not isinstance(failure, Refused):
+                    break
+        finally:
+            self._one_pump.release()
+        if self._queue:
+            self.wake()
+        if failure is not None:
+            raise failure
+        return result
 
     def pump_all(self) -> None:
         while self._queue:
             if not self._one_pump.acquire(blocking=False):
-                return  # whoever holds it looks at the queue again before it lets go
+                return
             try:
-                self.pump()
+                self._commit(self._queued())
             finally:
                 self._one_pump.release()
 
-    def pump(self) -> bool:
-        """One batch, if there is any.  Only one thread at a time may call it."""
-        batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-        if not batch:
-            return False
+    def _queued(self) -> list[tuple[Verb, Future[Any] | None]]:
+        """The next batch.  Taken by who holds the pump, and by nobody else."""
+        queue = self._queue
+        return [queue.popleft() for _ in range(min(_BATCH, len(queue)))] if queue else []
+
+    def _commit(self, batch: Batch) -> Sequence[Ended]:
+        """One batch, by who holds the pump; those with a future are answered."""
         now = self._clock.now()
         self._crash("journal.before_commit")
         try:
@@ -92,13 +109,15 @@ class Journal:
         self.view = draft
         self.published(draft, changes)
         for verb, future, result, failure in ended:
+            if future is None:
+                continue
             if isinstance(failure, Refused):
                 self._redraw(verb, future, failure)
             elif failure is not None:
                 future.set_exception(failure)
             else:
                 future.set_result(result)
-        return True
+        return ended
 
     def _together(self, batch: Batch, now: Micros) -> Written:
         draft, ended = self.view, list[Ended]()

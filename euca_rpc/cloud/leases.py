@@ -75,6 +75,8 @@ def of(view: View, i: Instance) -> InstanceLease | None:
 # ------------------------------------------------------------------------------------------------ the decision
 def decide(view: View, now: Micros) -> tuple[list[Warn | End], Micros | None]:
     """All that is due now, and the next moment at which something will be, or is to be looked at."""
+    if not view.lease_hours:
+        return [], None
     warn: list[str] = []
     end: list[str] = []
     due: list[Micros] = []

@@ -84,7 +84,7 @@ def settled(i: Instance) -> bool:
     if i.intent is Intent.STOPPED:
         return is_off(i)
     if i.intent is Intent.RUNNING:
-        return state(i) == RUNNING and i.seen_reboots >= i.reboots
+        return i.seen is Seen.RUNNING and i.seen_generation == i.generation and i.seen_reboots >= i.reboots
     return False
 
 

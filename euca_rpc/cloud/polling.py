@@ -11,7 +11,7 @@ Used by the thread that steps the controller, by those that bring answers and by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -35,19 +35,21 @@ class Polls:
         self._every = every
         self._lock = Lock()
         self._zones: dict[str, _Zone] = {}
+        self._as_told: Mapping[str, object] = {}
         self._asked = 0
 
-    def take_due(self, zones: Iterable[str], now: Micros) -> tuple[list[tuple[str, int]], Micros | None]:
+    def take_due(
+        self, zones: Mapping[str, object], now: Micros
+    ) -> tuple[list[tuple[str, int]], Micros | None]:
         """The zones that are to be asked now, each with the number of its question; and when the next one is to be, if
-        nobody pokes.  ``zones``: all that there are."""
+        nobody pokes.  ``zones``: all that there are, never changed in place."""
         with self._lock:
-            names = sorted(zones)
-            if len(self._zones) != len(names) or any(name not in self._zones for name in names):
-                self._zones = {name: self._zones.get(name) or _Zone() for name in names}
+            if zones is not self._as_told:  # the view's own map: another one whenever a zone changes
+                self._zones = {name: self._zones.get(name) or _Zone() for name in sorted(zones)}
+                self._as_told = zones
             ask: list[tuple[str, int]] = []
             due: Micros | None = None
-            for name in names:
-                zone = self._zones[name]
+            for name, zone in self._zones.items():
                 if zone.question:
                     continue
                 if zone.poked or zone.due <= now:

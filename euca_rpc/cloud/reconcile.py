@@ -67,8 +67,16 @@ Action = Tell | Overdue | Move | Prune
 # ---------------------------------------------------------------------------------------------- the decision
 def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     """All that is due now, and the next moment at which something will be."""
-    due: list[Micros] = []
     actions: list[Action] = []
+    due = _unsettled(view, now, actions) if view.unsettled else None
+    old = [i for ids in _over(view.ended, now - lifecycle.VISIBLE_AFTER_END) for i in ids]
+    if old:
+        actions.append(Prune(tuple(sorted(old))))
+    return actions, due
+
+
+def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
+    due: list[Micros] = []
     tell: dict[tuple[str, str], list[str]] = defaultdict(list)
     late: list[str] = []
     for instance_id in sorted(view.unsettled):  # in one order, whatever the process: a seed is one story
@@ -92,10 +100,7 @@ def decide(view: View, now: Micros) -> tuple[list[Action], Micros | None]:
     actions.extend(Tell(method, node, tuple(sorted(ids))) for (method, node), ids in sorted(tell.items()))
     if late:
         actions.append(Overdue(tuple(sorted(late))))
-    old = [i for ids in _over(view.ended, now - lifecycle.VISIBLE_AFTER_END) for i in ids]
-    if old:
-        actions.append(Prune(tuple(sorted(old))))
-    return actions, min(due, default=None)
+    return min(due, default=None)
 
 
 def _missing(i: Instance) -> str | None:

@@ -1,8 +1,9 @@
 """The durable half: rows of `types` in tables of the same names, through peewee, and nothing else.
 
 One table per kind of row, one column per field, made from the dataclasses; an `event` table that is only appended to.
-One writer at a time (the journal); any thread may
-read, on a connection of its own, and sees what is committed.  SQLite in WAL mode with ``synchronous=FULL``: when `write`
+One writer at a time (the journal, on whichever
+thread), over one connection; any thread may read, on a connection of its own that cannot write, and sees what is
+committed.  SQLite in WAL mode with ``synchronous=FULL``: when `write`
 returns or `transaction` ends, it is on the disk.  The SQL
 is portable (inserts, upserts by primary key, deletes); nothing outside this file may know which database it is.
 
@@ -103,6 +104,9 @@ _INDEXED = {
     "Usage": ("instance_id",),
     "Application": ("decided_at",),
 }
+
+
+_PASSING = frozenset({Soft, Forget})  # changes of the view alone
 
 
 class StoreBroken(Exception):
@@ -304,6 +308,8 @@ class Store:
         self._lock = _lock(path)
         self.database = peewee.SqliteDatabase(
             str(path),
+            thread_safe=False,  # as peewee calls a connection of each thread's own
+            check_same_thread=False,
             pragmas={
                 "journal_mode": "wal",
                 "synchronous": "full",
@@ -313,6 +319,9 @@ class Store:
                 "cache_size": -16_384,  # KiB: new keys are random, a launch touches pages all over the tables
                 "wal_autocheckpoint": 4000,  # pages: the same ones are written again and again
             },
+        )
+        self._reading = peewee.SqliteDatabase(
+            str(path), pragmas={"busy_timeout": 5000, "temp_store": "memory", "query_only": 1}
         )
         self.tables: dict[type, _Table] = {kind: _Table(kind, self.database) for kind in (*ROWS, Event)}
         self._migrate()
@@ -332,6 +341,7 @@ class Store:
                 self._execute("INSERT INTO schema_version (version) VALUES (?)", (number,))
 
     def close(self) -> None:
+        self._reading.close()
         self.database.close()
         self._lock.close()
 
@@ -364,7 +374,7 @@ class Store:
             query = query.order_by(getattr(table.model, table.key).desc())
         if limit is not None:
             query = query.limit(limit)
-        return [table.load(found) for found in query.tuples()]
+        return [table.load(found) for found in query.bind(self._reading).tuples()]
 
     def one(self, kind: type, key: str) -> Any | None:
         """A row by its primary key, also one that has left the view."""
@@ -391,7 +401,7 @@ class Store:
         if kinds:
             where &= model.kind.in_(list(kinds))
         query = query.where(where).order_by(model.id).limit(limit)
-        return [table.load(found) for found in query.tuples()]
+        return [table.load(found) for found in query.bind(self._reading).tuples()]
 
     # --------------------------------------------------------------------------------------------- writing
     def write(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
@@ -439,7 +449,7 @@ class Store:
 
 
 def _durable(changes: Sequence[Change]) -> list[Change]:
-    return [c for c in changes if not isinstance(c, Soft | Forget)]
+    return [c for c in changes if type(c) not in _PASSING]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from immutables import Map
 from euca_rpc.clock import HOUR, MINUTE, Micros, moment
 from euca_rpc.cloud import lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Remove
+from euca_rpc.cloud.lifecycle import NOTHING
 from euca_rpc.policy.hints import meant
 from euca_rpc.policy.values import Launch, Tally, Target, Waiting
 from euca_rpc.types import (
@@ -175,8 +176,11 @@ _TABLE: dict[type, str] = {
     AskedAgain: "asked_again",
     Contact: "contacts",
 }
-_UNSEEN = (Usage, Mail)  # rows that only the store keeps
-_OPENERS = (Setting, Zone)  # rows whose change may let a launch go on that waits
+_UNSEEN = frozenset({Usage, Mail})  # rows that only the store keeps
+_NAMED = frozenset({VmType, Zone})  # rows whose key is their name
+_LEAVING = frozenset({Remove, Forget})
+_OPENERS = frozenset({Setting, Zone})  # rows whose change may let a launch go on that waits
+_NO_TALLY = Tally()
 _PLACES = {name: place for place, name in enumerate(View._fields)}
 
 
@@ -211,16 +215,17 @@ class _Draft:
         kind = type(row)
         if kind in _UNSEEN:
             return
-        table = _TABLE[kind]
-        key = row.name if kind is VmType else row.name if kind is Zone else row.id
-        old = self.v[table].get(key)
-        if isinstance(change, Remove | Forget):
+        v, table = self.v, _TABLE[kind]
+        key = row.name if kind in _NAMED else row.id
+        rows = v[table]
+        old = rows.get(key)
+        if type(change) in _LEAVING:
             if old is None:
                 return
-            self.v[table] = self.v[table].delete(key)
+            v[table] = rows.delete(key)
             new = None
         else:
-            self.v[table] = self.v[table].set(key, row)
+            v[table] = rows.set(key, row)
             new = row
         if kind in _OPENERS:
             self.opens = True
@@ -252,27 +257,25 @@ class _Draft:
         v = self.v
         row = new or old
         assert row is not None
-        before = lifecycle.claim(old) if old else lifecycle.NOTHING
-        after = lifecycle.claim(new) if new else lifecycle.NOTHING
+        before = lifecycle.claim(old) if old else NOTHING
+        after = lifecycle.claim(new) if new else NOTHING
         alive_before = old is not None and old.ended_at is None
         alive = new is not None and new.ended_at is None
         if old is not None and new is not None and old.node != new.node:
             self._leave(old.node, row.id, before)
             self._claim(new.node, after)
-        elif before != after:
+        elif before is not after and before != after:  # equal ones are mostly the same object
             self._claim(row.node, after - before)
         waited = old is not None and lifecycle.waits(old)
         if waited or (new is not None and not new.node):
             self.restless.add(row.reservation_id)
-            before = lifecycle.counted(old) if old else Size()
-            after = lifecycle.counted(new) if new else Size()
-        if before != after or alive != alive_before:
-            step = int(alive) - int(alive_before)
+            before = lifecycle.counted(old) if old else NOTHING
+            after = lifecycle.counted(new) if new else NOTHING
+        if alive != alive_before or (before is not after and before != after):
+            step, more = int(alive) - int(alive_before), after - before
             for scope in ("account/" + row.account_id, "user/" + row.created_by):
-                tally = v["tallies"].get(scope, Tally())
-                v["tallies"] = v["tallies"].set(
-                    scope, Tally(tally.instances + step, tally.size + after - before)
-                )
+                tally = v["tallies"].get(scope, _NO_TALLY)
+                v["tallies"] = v["tallies"].set(scope, Tally(tally.instances + step, tally.size + more))
         if alive:
             if row.node and (not alive_before or (old is not None and old.node != row.node)):
                 v["on_node"] = _put_inner(v["on_node"], row.node, row.id, None)
@@ -280,7 +283,7 @@ class _Draft:
             if row.public_address and (old is None or row.public_address != old.public_address):
                 v["addresses"] = v["addresses"].set(row.public_address, row.id)
         elif alive_before:
-            self._leave(row.node, row.id, Size())
+            self._leave(row.node, row.id, NOTHING)
             if v["addresses"].get(row.public_address) == row.id:
                 v["addresses"] = v["addresses"].delete(row.public_address)
         untold = new is not None and lifecycle.untold(new)
@@ -308,10 +311,11 @@ class _Draft:
     def _leave(self, node_id: str, instance_id: str, held: Size) -> None:
         if node_id:
             self.v["on_node"] = _drop_inner(self.v["on_node"], node_id, instance_id)
-            self._claim(node_id, Size() - held)
+            self._claim(node_id, NOTHING - held)
 
     def _claim(self, node_id: str, by: Size) -> None:
-        self.v["claimed"] = self.v["claimed"].set(node_id, self.v["claimed"].get(node_id, Size()) + by)
+        claimed = self.v["claimed"]
+        self.v["claimed"] = claimed.set(node_id, claimed.get(node_id, NOTHING) + by)
         self.stale.add(node_id)
 
     def reservation(self, old: Reservation | None, new: Reservation | None) -> None:
@@ -446,7 +450,7 @@ class _Draft:
             zone=n.zone,
             architecture=n.architecture,
             offer=n.offer,
-            claimed=v["claimed"].get(n.id, Size()),
+            claimed=v["claimed"].get(n.id, NOTHING),
             usable=not why,
             why=why,
             last_used=n.last_used,

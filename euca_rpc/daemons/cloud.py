@@ -1,7 +1,7 @@
 """The cloud controller's process: database, controller, enrolment, and the interfaces in front of its
 core.
 
-    clients ─► interfaces (their own ports and threads) ─► core ─► journal ─► writer thread ─► disk
+    clients ─► interfaces (their own ports and threads) ─► core ─► journal ─► disk (what has to wait: by the writer thread)
     loop thread: controller.step          carrier threads: cluster controllers          Pyro threads: `euca.cloud`
     mailer thread: the mails that wait in the store
 
@@ -113,7 +113,7 @@ def main(config: Config) -> None:
 
 
 def start_writer(journal: Journal) -> None:
-    """The one thread that commits; what waits meanwhile is the next batch."""
+    """Commits what was queued while a request committed its own; what waits meanwhile is the next batch."""
     work = threading.Event()
     journal.wake = work.set
     journal.broken = lambda error: leave(CRASHED)
@@ -123,8 +123,7 @@ def start_writer(journal: Journal) -> None:
             work.wait()
             work.clear()
             try:
-                while journal.pump():
-                    pass
+                journal.pump_all()
             except BaseException:
                 log.critical("the writer failed; the process ends", exc_info=True)
                 leave(CRASHED)

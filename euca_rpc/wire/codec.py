@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from euca_rpc.errors import EucaError
@@ -46,8 +47,13 @@ def _pack(value: Any, depth: int) -> Any:
         return value
     if depth <= 0:
         raise EucaError("parameter_invalid", f"a value nested more than {DEPTH} deep cannot cross the wire")
-    if is_dataclass(kind):
-        return {name: _pack(getattr(value, name), depth - 1) for name in _names(kind)}
+    fields_of = _fields_of(kind)  # type: ignore[arg-type]
+    if fields_of is not None:
+        names, values = fields_of
+        return {
+            name: item if type(item) in _PLAIN else _pack(item, depth - 1)
+            for name, item in zip(names, values(value), strict=True)
+        }
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, list | tuple):
@@ -67,8 +73,14 @@ _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
+def _fields_of(cls: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
+    """Their names, and what gets the values of all; None: it is no dataclass."""
+    if not is_dataclass(cls):
+        return None
+    names = tuple(field.name for field in fields(cls))
+    if len(names) < 2:  # `attrgetter` answers a tuple from two on
+        return names, lambda value: tuple([getattr(value, name) for name in names])
+    return names, attrgetter(*names)
 
 
 # ------------------------------------------------------------------------------------------------ unpacking
@@ -91,6 +103,7 @@ def _reader_of_class(cls: type) -> Reader:
         raise TypeError(f"{cls!r} is not a dataclass")
     hints = get_type_hints(cls)
     readers = {field.name: _reader(hints[field.name]) for field in fields(cls) if field.init}
+    as_it_is = {name: hints[name] for name in readers if hints[name] in _WORDS}  # most are of a plain type
     needed = [
         field.name
         for field in fields(cls)
@@ -102,7 +115,10 @@ def _reader_of_class(cls: type) -> Reader:
             raise _refuse(where, "a mapping", value)
         known: dict[str, Any] = {}
         for name, item in value.items():
-            reader = readers.get(name) if isinstance(name, str) else None
+            if as_it_is.get(name) is type(item):
+                known[name] = item
+                continue
+            reader = readers.get(name)
             if reader is None:
                 _count_unknown()
             else:

@@ -19,39 +19,39 @@ def polls() -> Polls:
 
 
 def test_a_new_zone_is_asked_at_once_and_then_now_and_then(polls: Polls) -> None:
-    ((zone, question),), due = polls.take_due(["z"], 0)
+    ((zone, question),), due = polls.take_due({"z": 0}, 0)
     assert (zone, due) == ("z", None)
-    assert polls.take_due(["z"], 100 * SECOND) == ([], None), "one question at a time"
+    assert polls.take_due({"z": 0}, 100 * SECOND) == ([], None), "one question at a time"
     assert polls.heard("z", question)
     polls.over("z", question, 100 * SECOND)
-    assert polls.take_due(["z"], 101 * SECOND) == ([], 102 * SECOND)
-    assert [zone for zone, _ in polls.take_due(["z"], 102 * SECOND)[0]] == ["z"]
+    assert polls.take_due({"z": 0}, 101 * SECOND) == ([], 102 * SECOND)
+    assert [zone for zone, _ in polls.take_due({"z": 0}, 102 * SECOND)[0]] == ["z"]
 
 
 def test_an_answer_counts_once_and_only_to_the_last_question(polls: Polls) -> None:
-    ((_, first),), _ = polls.take_due(["z"], 0)
+    ((_, first),), _ = polls.take_due({"z": 0}, 0)
     assert (polls.heard("z", first), polls.heard("z", first)) == (True, False)
     polls.over("z", first, 0)
-    ((_, second),), _ = polls.take_due(["z"], EVERY)
+    ((_, second),), _ = polls.take_due({"z": 0}, EVERY)
     assert (polls.heard("z", first), polls.heard("z", second)) == (False, True)
     polls.over("z", first, EVERY)  # nothing: it is over since long
-    assert polls.take_due(["z"], 9 * EVERY) == ([], None)
+    assert polls.take_due({"z": 0}, 9 * EVERY) == ([], None)
 
 
 def test_a_zone_that_came_again_is_another(polls: Polls) -> None:
-    ((_, before),), _ = polls.take_due(["z"], 0)
+    ((_, before),), _ = polls.take_due({"z": 0}, 0)
     polls.confirmed("z", ("start", 1))
-    polls.take_due([], 1)
-    ((_, now),), _ = polls.take_due(["z"], 2)
+    polls.take_due({}, 1)
+    ((_, now),), _ = polls.take_due({"z": 0}, 2)
     assert (polls.told("z"), polls.heard("z", before), polls.heard("z", now)) == ((), False, True)
 
 
 def test_who_confirmed_the_roster_is_asked_what_it_heard_since(polls: Polls) -> None:
-    ((_, question),), _ = polls.take_due(["z"], 0)
+    ((_, question),), _ = polls.take_due({"z": 0}, 0)
     polls.over("z", question, 0)
     polls.confirmed("z", ("start", 1))
     assert polls.told("z") == ("start", 1)
-    assert len(polls.take_due(["z"], 1)[0]) == 1
+    assert len(polls.take_due({"z": 0}, 1)[0]) == 1
 
 
 class News(RuleBasedStateMachine):
@@ -72,7 +72,7 @@ class News(RuleBasedStateMachine):
     @rule(by=st.integers(0, 3))
     def step(self, by: int) -> None:
         self.now += by * SECOND
-        for zone, question in self.polls.take_due(["a", "b"], self.now)[0]:
+        for zone, question in self.polls.take_due({"a": 0, "b": 0}, self.now)[0]:
             assert zone not in self.under_way
             self.under_way[zone] = (question, self.said[zone])
 

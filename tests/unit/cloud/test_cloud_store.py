@@ -6,7 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 
+import peewee
 import pytest
 
 from euca_rpc.clock import ManualClock
@@ -15,6 +17,7 @@ from euca_rpc.cloud.controller import open_view
 from euca_rpc.cloud.journal import Journal
 from euca_rpc.cloud.store import MIGRATIONS, Store, StoreBroken
 from euca_rpc.cloud.view import View
+from euca_rpc.daemons.cloud import start_writer
 from euca_rpc.errors import EucaError
 from euca_rpc.types import Account, Instance, Intent, Password, Seen, User, UserStatus, Zone
 
@@ -74,6 +77,65 @@ def test_a_verb_sees_the_ones_before_it_in_its_batch(store):
     seen = journal.submit(lambda v, n: Outcome(result=sorted(v.zones)))
     journal.pump_all()
     assert seen.result() == ["first"]
+
+
+def test_who_need_not_wait_commits_on_its_own_thread_with_what_is_queued(store):
+    journal = Journal(store, View(), ManualClock())
+    woken, threads = [], []
+    journal.wake = lambda: woken.append(1)
+    journal.published = lambda view, changes: threads.append(threading.current_thread())
+    queued = journal.submit(lambda v, n: zone("first"))
+    assert (len(woken), queued.done()) == (1, False)
+    assert journal.do(lambda v, n: Outcome(result=sorted(v.zones))) == ["first"]
+    assert queued.result(0) == "first"
+    assert (len(woken), threads) == (1, [threading.current_thread()])
+
+
+def test_what_is_queued_while_somebody_commits_is_committed_next(store):
+    """Whoever holds the journal looks again after letting go: nothing is left in the queue, and nobody is told twice."""
+    journal = Journal(store, View(), ManualClock())
+    work, later = threading.Event(), []
+    journal.wake = work.set
+
+    def busy(view, now):
+        later.append(journal.submit(lambda v, n: zone("second")))
+        assert not work.is_set(), "who commits looks again: nobody needs to be woken"
+        return zone("first")
+
+    journal.do(busy)
+    assert work.is_set()
+    journal.pump_all()
+    assert later[0].result(0) == "second"
+
+
+def test_many_threads_commit_each_its_own_and_nothing_is_lost(store):
+    journal = Journal(store, View(), ManualClock())
+    start_writer(journal)
+    answers, queued = [], []
+
+    def count(view, now):
+        return Outcome((Insert(Account(f"{len(view.accounts):012d}", "a", 1)),), result=len(view.accounts))
+
+    def client():
+        for turn in range(40):
+            answers.append(journal.do(count))
+            if turn % 8 == 0:
+                queued.append(journal.submit(count))
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join(60)
+    answers += [future.result(10) for future in queued]
+    assert sorted(answers) == list(range(8 * 45))
+    assert len(store.select(Account)) == 8 * 45
+
+
+def test_who_reads_cannot_write(store):
+    query = store.tables[Account].model.insert(id="1" * 12, name="a", created_at=1)
+    with pytest.raises(peewee.OperationalError, match="readonly"):
+        query.bind(store._reading).execute()
 
 
 def test_an_id_that_was_used_before_is_drawn_again(store):
