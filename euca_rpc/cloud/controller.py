@@ -288,10 +288,11 @@ class CloudController:
     # ----------------------------------------------------------------------------------------- asking clusters
     def _ask(self, zone: str, question: int) -> None:
         view = self.journal.view
+        contacts = view.contacts
         known = {
-            n.id: view.contacts[n.id].version
+            n.id: contact.version
             for n in view.nodes.values()
-            if n.zone == zone and n.id in view.contacts
+            if n.zone == zone and (contact := contacts.get(n.id)) is not None
         }
         self._carrier.call(
             object_name(CLUSTER, zone),

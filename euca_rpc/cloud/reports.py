@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from euca_rpc.clock import SECOND, Micros
@@ -20,6 +21,9 @@ from euca_rpc.frozen import changed
 from euca_rpc.machines import MachineReport, NodeReport
 from euca_rpc.types import Contact, Event, Instance, Intent, Node, Seen, Usage
 
+# what a node's row has from its reports
+_OF_ITSELF = ("cores", "memory_mb", "disk_gb", "architecture", "hypervisor", "boot_id", "sleeps", "mac")
+_of_itself = attrgetter(*_OF_ITSELF)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -86,18 +90,10 @@ def _node(
         node = replace(node, admin_state="active")
         changes.append(Put(node))
         events.append(event("node.returned", node.id, now, node.id))
-    new = changed(
-        node,
-        cores=r.offer.cores,
-        memory_mb=r.offer.memory_mb,
-        disk_gb=r.offer.disk_gb,
-        architecture=r.architecture,
-        hypervisor=r.hypervisor,
-        boot_id=r.boot_id,
-        sleeps=r.sleeps,
-        mac=r.mac if _MAC.fullmatch(r.mac) else "",  # it becomes a word of a command
-    )
-    if new != node:
+    mac = r.mac if _MAC.fullmatch(r.mac) else ""  # it becomes a word of a command
+    said = (*r.offer.parts(), r.architecture, r.hypervisor, r.boot_id, r.sleeps, mac)
+    if said != _of_itself(node):
+        new = changed(node, **dict(zip(_OF_ITSELF, said, strict=True)))
         changes.append(Put(new))
         kind = "node.rebooted" if node.boot_id and node.boot_id != r.boot_id else "node.changed"
         facts = {

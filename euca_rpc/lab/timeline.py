@@ -6,8 +6,8 @@ until everything else of that moment is done: a machine that ends at ten makes r
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 from euca_rpc.clock import ManualClock, Micros
@@ -25,20 +25,18 @@ class Timeline:
     def now(self) -> Micros:
         return self.clock.at
 
-    def at(self, moment: Micros, job: Callable[[], Any]) -> None:
-        self._push(moment, _INSIDE, job)
+    def at(self, moment: Micros, job: Callable[[], Any], rank: int = _INSIDE) -> None:
+        self._entered += 1
+        now = self.clock.at
+        heappush(self._queue, (moment if moment > now else now, rank, self._entered, job))
 
     def arrives(self, moment: Micros, job: Callable[[], Any]) -> None:
-        self._push(moment, _OUTSIDE, job)
-
-    def _push(self, moment: Micros, rank: int, job: Callable[[], Any]) -> None:
-        self._entered += 1
-        heapq.heappush(self._queue, (max(moment, self.clock.at), rank, self._entered, job))
+        self.at(moment, job, _OUTSIDE)
 
     def run(self, until: Micros) -> None:
         queue, clock = self._queue, self.clock
         while queue and queue[0][0] <= until:
-            moment, _, _, job = heapq.heappop(queue)
+            moment, _, _, job = heappop(queue)
             clock.at = moment
             job()
         clock.at = max(clock.at, until)
