@@ -364,7 +364,8 @@ class History:
         else:
             silent = _silent(self.view, new)
             late = old.deadline is not None and old.deadline <= self._now() and not silent
-            cause = late or (new.seen is Seen.FAILED and new.id in self.may_fail)
+            hides = any(node == new.node for node, _ in self.omitted)  # what it hid may leave no room there
+            cause = late or (new.seen is Seen.FAILED and (new.id in self.may_fail or hides))
         if not cause:
             raise self.broken(f"{new.id} was terminated without cause: {code} {new.reason}", new.id)
 
