@@ -61,15 +61,18 @@ class Judge:
     def _fitting(self, targets: Sequence[Target], verdicts: list[Verdict]) -> list[int]:
         """By the core's arithmetic: most who fit are seen at a glance, of the others `unfit` says why not."""
         cls, zone = self._ranking.cls, self._zone
-        architecture, fits = cls.architecture, cls.size.fits
+        architecture = cls.architecture
+        cores, memory_mb, disk_gb = cls.size.parts()
         open_ = []
         for place, target in enumerate(targets):
-            alike = target.architecture == architecture and target.zone == zone
-            why = None if alike and target.usable and fits(target.room) else unfit(cls, zone, target)
-            if why is None:
-                open_.append(place)
-            else:
-                verdicts[place] = why
+            room = target.room
+            fits = cores <= room.cores and memory_mb <= room.memory_mb and disk_gb <= room.disk_gb
+            if not (fits and target.usable and target.architecture == architecture and target.zone == zone):
+                why = unfit(cls, zone, target)
+                if why is not None:
+                    verdicts[place] = why
+                    continue
+            open_.append(place)
         return open_
 
     def _let_pass(

@@ -12,11 +12,13 @@ from euca_rpc.policy.values import Target
 @policy
 def score(target: Target) -> float:
     room, offer = target.room, target.offer
-    shares = []  # written out: each placement asks this of several nodes
-    if offer.cores > 0:
-        shares.append(room.cores / offer.cores)
-    if offer.memory_mb > 0:
-        shares.append(room.memory_mb / offer.memory_mb)
-    if offer.disk_gb > 0:
-        shares.append(room.disk_gb / offer.disk_gb)
-    return min(1.0, max(0.0, min(shares, default=0.0)))
+    if offer.cores <= 0 and offer.memory_mb <= 0 and offer.disk_gb <= 0:
+        return 0.0
+    least = 1.0  # written out: each placement asks this of several nodes
+    if offer.cores > 0 and (share := room.cores / offer.cores) < least:
+        least = share
+    if offer.memory_mb > 0 and (share := room.memory_mb / offer.memory_mb) < least:
+        least = share
+    if offer.disk_gb > 0 and (share := room.disk_gb / offer.disk_gb) < least:
+        least = share
+    return least if least > 0.0 else 0.0
