@@ -26,6 +26,7 @@ from euca_rpc.shown import (
     Transition,
     ZoneStatus,
 )
+from euca_rpc.steps import Steps
 from euca_rpc.types import (
     Caller,
     Image,
@@ -147,6 +148,10 @@ class Instances(Protocol):
     def launch(self, caller: Caller, request: LaunchRequest) -> Launched:
         """Durable when it returns.  capacity_exhausted, quota_exceeded, image_not_found, key_not_found, zone_not_found,
         type_not_found, token_mismatch, parameter_invalid."""
+        ...
+
+    def launching(self, caller: Caller, request: LaunchRequest) -> Steps[Launched]:
+        """The same, for a server that has other requests to see to while the commit is under way."""
         ...
 
     def describe(

@@ -21,7 +21,18 @@ from typing import Any
 
 from euca_rpc.carrier import Answer, Carrier
 from euca_rpc.clock import MINUTE, SECOND, Clock, Micros
-from euca_rpc.cloud import captures, launch, leases, lifecycle, polling, power, reconcile, reports, waiting
+from euca_rpc.cloud import (
+    captures,
+    gathering,
+    launch,
+    leases,
+    lifecycle,
+    polling,
+    power,
+    reconcile,
+    reports,
+    waiting,
+)
 from euca_rpc.cloud.changes import Change, Outcome, Put, Soft
 from euca_rpc.cloud.credentials import Credentials
 from euca_rpc.cloud.images import Depot, Images, NoDepot
@@ -148,7 +159,7 @@ class CloudController:
             return
         news = view.unsettled or view.captures or view.lease_hours is not self._lease_hours
         news = news or self._opens(view)
-        if (news and (due is None or due > now + launch.GATHER)) or (
+        if (news and (due is None or due > now + gathering.GATHER)) or (
             due is not None and (tend := self._tender.due(view, now)) is not None and tend < due
         ):
             self.wake()

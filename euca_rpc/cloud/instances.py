@@ -27,6 +27,7 @@ from euca_rpc.ids import Ids
 from euca_rpc.policy.refusal import held
 from euca_rpc.policy.values import Granted, Held, Launch, LaunchClass, Placement
 from euca_rpc.shown import Console, InstanceStatus, Launched, Page, Transition
+from euca_rpc.steps import Steps, waited
 from euca_rpc.types import Caller, Event, Instance, Intent, LaunchRequest, Reservation
 from euca_rpc.wire.contracts import CLUSTER, object_name
 
@@ -50,6 +51,9 @@ class Instances:
 
     # ----------------------------------------------------------------------------------------------- launch
     def launch(self, caller: Caller, request: LaunchRequest) -> Launched:
+        return waited(self.launching(caller, request))
+
+    def launching(self, caller: Caller, request: LaunchRequest) -> Steps[Launched]:
         try:
             for _ in range(launch.TRIES):
                 now = self._clock.now()
@@ -65,8 +69,9 @@ class Instances:
                 else:
                     lease = self._placer.lease(wanted, view)
                     verb = launch.commit_launch(plan, placed.nodes, self._ids, self._pool, lease)
+                yield (committed := self._journal.soon(verb))
                 try:
-                    made = self._journal.do(verb)
+                    made = committed.result(0)
                 except launch.Conflict:
                     continue
                 return self._launched(made)

@@ -10,7 +10,8 @@ nobody is answered.
 The journal has no thread.  Who does not have to wait for another's commit makes its own, with what else is queued; who
 has to is queued, and `wake` tells whoever drives the journal (a daemon's writer thread) that there is work; by default
 that is done at once, on the caller's own time.  A batch is whatever waited while the last commit was under way: with one
-client each request is its own commit, and no thread waits for another; with 64 they share.
+client each request is its own commit, and no thread waits for another; with 64 they share.  `soon` leaves a verb for
+whoever commits next, its caller at the latest: a server that has read several requests has them committed together.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from euca_rpc.clock import Clock, Micros
 from euca_rpc.cloud.changes import Change, Outcome
 from euca_rpc.cloud.store import Refused, Store, StoreBroken
 from euca_rpc.cloud.view import View
+from euca_rpc.steps import Pending
 from euca_rpc.types import Event
 
 log = logging.getLogger("euca.journal")
@@ -36,6 +38,9 @@ Ended = tuple[Verb, Future[Any] | None, Any, Exception | None]  # its result, or
 Written = tuple[View, list[Change], list[Ended]]
 
 _BATCH = 256
+_SLOW: Micros = (
+    10_000  # a commit that takes longer is waited for by the writer, not by who has other requests to see to
+)
 _AGAIN = 3  # a verb that drew an id which was used before draws again
 
 
@@ -52,6 +57,7 @@ class Journal:
         self._crash = crash
         self._queue: deque[tuple[Verb, Future[Any] | None]] = deque()
         self._one_pump = Lock()
+        self._took: Micros = 0  # by the last commit
 
     def submit(self, verb: Verb) -> Future[Any]:
         """Queue a verb; the future has its result once it is durable and visible, or what it raised."""
@@ -60,6 +66,17 @@ class Journal:
         if not self._one_pump.locked():  # whoever holds it looks at the queue again after letting go
             self.wake()
         return future
+
+    def soon(self, verb: Verb) -> Pending:
+        """Queue a verb for the next commit, without asking for one: its caller does that by `hurry`, once it has nothing
+        else to queue."""
+        pending = Pending(self._hurry)
+        self._queue.append((verb, pending))
+        return pending
+
+    def _hurry(self) -> None:
+        if self._queue and not self._one_pump.locked():
+            (self.wake if self._took > _SLOW else self.pump_all)()
 
     def do(self, verb: Verb) -> Any:
         """Submit and wait: for interfaces and the command line, which have a client waiting anyway."""
@@ -96,6 +113,7 @@ class Journal:
         """One batch, by who holds the pump; those with a future are answered."""
         now = self._clock.now()
         self._crash("journal.before_commit")
+        began = self._clock.monotonic()
         try:
             try:
                 draft, changes, ended = self._together(batch, now)
@@ -105,6 +123,7 @@ class Journal:
             log.critical("the last commit failed, ending: %s", broken)
             self.broken(broken)
             raise
+        self._took = self._clock.monotonic() - began
         self._crash("journal.after_commit")
         self.view = draft
         self.published(draft, changes)

@@ -22,7 +22,7 @@ from typing import Any
 from immutables import Map
 
 from euca_rpc.clock import Micros
-from euca_rpc.cloud import leases, lifecycle, tags
+from euca_rpc.cloud import gathering, leases, lifecycle, tags
 from euca_rpc.cloud.changes import Insert, Outcome, Put, event
 from euca_rpc.cloud.images import may_use
 from euca_rpc.cloud.view import View
@@ -36,11 +36,6 @@ from euca_rpc.types import Caller, Image, Instance, KeyPair, LaunchRequest, Rese
 TRIES = 3
 MAX_COUNT = 1000  # machines in one request; EC2's own ceiling is of this order
 USER_DATA_LIMIT = 16 * 1024
-# launches of the same 20 ms are told to their nodes together, in one commit and one call each; while they come faster
-# than FEW in that time, those of the same quarter of a second: fewer, larger messages, when it is answers that are waited for
-GATHER: Micros = 20_000
-FEW = 3
-GATHER_MANY: Micros = 250_000
 
 
 Verb = Callable[[View, Micros], Outcome]
@@ -242,7 +237,7 @@ def commit_launch(
         reservation_id = new_id(ids, RESERVATION, view.reservations)
         taken: set[str] = set()
         used = view.last_used
-        instances, rows, told = [], {}, told_at(view, now)
+        instances, rows, told = [], {}, gathering.told_at(view, now)
         for index, node_id in enumerate(nodes):
             instance_id = new_id(ids, INSTANCE, view.instances, taken)
             public, private = pool.draw(view, taken, instance_id)
@@ -349,11 +344,6 @@ def new_instance(
         next_try=told,
         deadline=now + lifecycle.START_DEADLINE,
     )
-
-
-def told_at(view: View, now: Micros) -> Micros:
-    gather = GATHER if len(view.untold) < FEW else GATHER_MANY
-    return now - now % gather + gather
 
 
 def new_id(ids: Ids, prefix: str, *used: object) -> str:

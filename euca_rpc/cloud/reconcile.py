@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from immutables import Map
 
 from euca_rpc.clock import MINUTE, SECOND, Micros
-from euca_rpc.cloud import lifecycle
+from euca_rpc.cloud import gathering, lifecycle
 from euca_rpc.cloud.changes import Change, Forget, Outcome, Put, Remove, event
 from euca_rpc.cloud.view import View, rest, silence
 from euca_rpc.frozen import changed
@@ -93,10 +93,11 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
             if method == "ensure" and not row.attempted and row.generation == 1:
                 actions.append(Move(row.id))
             continue  # a report that says otherwise wakes us
-        if row.next_try <= now:
+        at = gathering.due(view, row)
+        if at <= now:
             tell[method, row.node].append(row.id)
         else:
-            due.append(row.next_try)
+            due.append(at)
     actions.extend(Tell(method, node, tuple(sorted(ids))) for (method, node), ids in sorted(tell.items()))
     if late:
         actions.append(Overdue(tuple(sorted(late))))

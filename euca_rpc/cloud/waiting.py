@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from euca_rpc.clock import HOUR, SECOND, Micros, moment
-from euca_rpc.cloud import launch, leases, lifecycle
+from euca_rpc.cloud import gathering, launch, leases, lifecycle
 from euca_rpc.cloud.changes import Change, Outcome, Put, Remove, Soft, event
 from euca_rpc.cloud.view import AskedAgain, View
 from euca_rpc.errors import EucaError
@@ -273,7 +273,7 @@ def place(
             public_address=public,
             private_address=private,
             launched_at=now,
-            next_try=launch.told_at(view, now),
+            next_try=gathering.told_at(view, now),
             deadline=now + lifecycle.START_DEADLINE,
             reason_code="",
             reason="",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import select
 import ssl
 import threading
 from collections.abc import Callable, Iterable
@@ -23,10 +22,11 @@ from cheroot.ssl import Adapter
 from euca_rpc.errors import EucaError
 from euca_rpc.http import ordinary
 from euca_rpc.http.flow import Body, Flow, Flowing
-from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gate, makefile
+from euca_rpc.http.gate import Gate
+from euca_rpc.http.gathered import MAX_BODY, MAX_HEAD, makefile
 from euca_rpc.http.head import Headers
+from euca_rpc.steps import waited
 
-LINGER = 1.0  # milliseconds that a thread stays with a connection it has answered
 log = logging.getLogger("euca.http")
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -73,28 +73,25 @@ class _Connection(cheroot_server.HTTPConnection):
 
     def __init__(self, server: Any, sock: Any, _makefile: Any = None) -> None:
         super().__init__(server, sock, makefile)
-        self._look: select.poll | None = None
+        self.asked: ordinary.Ordinary | None = None  # the request that the gate has read already
+        self.heard = self.fd = 0  # what the gate is told of it, and by which descriptor
 
     def communicate(self) -> bool:
         gate: Gate = self.server.gate
         try:
             gate.working(self)
-            while self._answer():
-                if not self._goes_on():
-                    return True
-                gate.working(self)
-            return False
+            return self._answer()
         finally:
             gate.done(self)
 
     def _answer(self) -> bool:
-        """Whether the connection may be kept.  An ordinary request goes straight to the application, if it takes such."""
+        """Whether the connection may be kept."""
         server: _Server = self.server
-        asked = ordinary.take(self.rfile, server.ssl_adapter is not None) if server.direct else None
+        asked, self.asked = self.asked, None
         if asked is None or server.direct is None:
             return bool(super().communicate())  # type: ignore[no-untyped-call]
         try:
-            reply = server.direct(asked)
+            reply = waited(server.direct.answer(asked))
             self.wfile.write(ordinary.written(reply, server.server_name, not server.ready))
             self.wfile.flush()
         except OSError:  # the client went away, or took too long
@@ -103,27 +100,6 @@ class _Connection(cheroot_server.HTTPConnection):
             log.exception("a request was not answered")
             return False
         return bool(server.ready)
-
-    def _goes_on(self) -> bool:
-        """Is the client's next request here within a moment?  Then this thread answers it, and two hand-overs between
-        threads are saved.  Never while other connections wait for a thread."""
-        server = self.server
-        if (
-            server.requests.qsize
-            or not server.ready
-            or self.rfile.has_data()
-            or isinstance(self.socket, ssl.SSLSocket)
-        ):
-            return False
-        if self._look is None:
-            self._look = select.poll()
-            self._look.register(self.socket, select.POLLIN)
-        if not self._look.poll(LINGER):
-            return False
-        piece = self.socket.recv(65536)
-        self.rfile.continued = False
-        self.rfile.buffer += piece
-        return bool(self.rfile.ready())  # if not: the gate gathers the rest, or sees the end
 
 
 class _Server(wsgi.Server):
@@ -222,7 +198,7 @@ class Listener:
             Flow(self.server, cheroot_server.HTTPConnection.communicate, flowing) if flowing else None
         )
         waits = (patience.request, patience.answer, patience.idle)
-        self.server.gate = Gate(self.server.hand_over, *waits, self._flow)
+        self.server.gate = Gate(self.server.hand_over, *waits, self._flow, direct, threads)
         if certificate is not None:
             self.server.ssl_adapter = _Tls(whose, *certificate)
         try:

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import responses
 
-from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gathered
+from euca_rpc.http.gathered import MAX_BODY, MAX_HEAD, Gathered
+from euca_rpc.steps import Steps
 
 # a header's name as `head` has it; its value in printable ASCII
 _HEAD = re.compile(
@@ -42,7 +43,13 @@ class Reply:
     body: bytes
 
 
-Direct = Callable[[Ordinary], Reply]
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """An application without WSGI, for ordinary requests."""
+
+    answer: Callable[[Ordinary], Steps[Reply]]
+    # A matter of a moment, but for what the steps wait for?  By the look of it: only the thread depends on it.
+    brief: Callable[[Ordinary], bool] = lambda asked: False
 
 
 def take(gathered: Gathered, secure: bool) -> Ordinary | None:

@@ -21,6 +21,7 @@ from euca_rpc.clock import ManualClock
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import SeededIds
 from euca_rpc.nouns import Core
+from euca_rpc.steps import waited
 from euca_rpc.types import Caller
 
 
@@ -121,7 +122,7 @@ def test_signed_requests(action, version, parameters):
     verified = Verified(CALLER, "AK", given_parameters, b"s")
     request = Request("POST", "/", "", (("host", "h"),))
     try:
-        body = ENDPOINT._perform(request, verified, "id", trail)
+        body = waited(ENDPOINT._perform(request, verified, "id", trail))
     except EucaError as error:
         documented(_error(error, "id", trail))
     else:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from euca_rpc.http.gate import MAX_BODY, MAX_HEAD, Gathered
+from euca_rpc.http.gathered import MAX_BODY, MAX_HEAD, Gathered
 from euca_rpc.http.listener import Listener, Patience
-from euca_rpc.http.ordinary import Ordinary, Reply, take
+from euca_rpc.http.ordinary import Direct, Ordinary, Reply, take
+from euca_rpc.steps import Steps
 
 HOST = b"Host: cloud\r\n"
 
@@ -38,7 +39,8 @@ def wsgi(environ, start_response):
     return [answer]
 
 
-def direct(asked: Ordinary) -> Reply:
+def direct(asked: Ordinary) -> Steps[Reply]:
+    yield from ()
     answer = told(asked.method, asked.target, list(asked.headers), asked.body)
     return Reply(200, (("Content-Length", str(len(answer))), ("X-Direct", "1")), answer)
 
@@ -46,7 +48,8 @@ def direct(asked: Ordinary) -> Reply:
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[Listener, Listener]]:
     listeners = [
-        Listener("The test", wsgi, ("127.0.0.1", 0), 2, Patience(), direct=how) for how in (None, direct)
+        Listener("The test", wsgi, ("127.0.0.1", 0), 2, Patience(), direct=how)
+        for how in (None, Direct(direct, lambda asked: True))
     ]
     for listener in listeners:
         listener.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from euca_rpc.errors import EucaError
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
+from euca_rpc.steps import Steps, waited
 
 from . import sigv1, soap, sts, wssecurity
 from .errors import code_of, sentence_of
@@ -65,11 +67,14 @@ class Endpoint:
         )
 
     def respond(self, request: Request) -> Response:
+        return waited(self.responding(request))
+
+    def responding(self, request: Request) -> Steps[Response]:
         began = self.core.clock.monotonic()
         id = new_request_id(self.core.ids)
         trail = _Trail()
         try:
-            response = self._answer(request, id, trail)
+            response = yield from self._answer(request, id, trail)
         except EucaError as error:
             if error.private or error.symbol == "internal":
                 log.warning("%s %s: %s; %s", id, error.symbol, error.sentence, error.private)
@@ -83,14 +88,15 @@ class Endpoint:
         )
         return response
 
-    def _answer(self, request: Request, id: str, trail: _Trail) -> Response:
+    def _answer(self, request: Request, id: str, trail: _Trail) -> Steps[Response]:
         if request.path not in PATHS:
             return _plain(404, f"Nothing is served here; the EC2 endpoint is {PATHS[0]}")
         if request.method not in ("GET", "POST"):
             return replace(_plain(405, "GET and POST only"), headers=(("Allow", "GET, POST"),))
         if _is_soap(request):
             trail.soap = True
-            return Response(200, soap.enveloped(self._perform_soap(request, id, trail)))
+            answer = yield from self._perform_soap(request, id, trail)
+            return Response(200, soap.enveloped(answer))
         verified = verify(
             request, self.core.credentials.by_access_key, self.core.clock.wall(), allow_v1=self.settings.sigv1
         )
@@ -99,9 +105,10 @@ class Endpoint:
             log.warning(
                 "%s is signed with version 1, which can be forged; access key %s", id, verified.access_key
             )
-        return Response(200, self._perform(request, verified, id, trail))
+        answer = yield from self._perform(request, verified, id, trail)
+        return Response(200, answer)
 
-    def _perform(self, request: Request, verified: Verified, id: str, trail: _Trail) -> bytes:
+    def _perform(self, request: Request, verified: Verified, id: str, trail: _Trail) -> Steps[bytes]:
         self.limits.take(verified.caller.user_id, self.core.clock.monotonic())
         parameters = dict(verified.parameters)
         name = parameters.pop("Action", None)
@@ -124,9 +131,12 @@ class Endpoint:
         message = parser(action.request)(parameters)  # type: ignore[arg-type]
         caller = replace(verified.caller, origin="ec2", request_id=id)
         asked = Asked(self.ground, caller, version, _endpoint_url(request), verified.signature)
-        return self.renderer.render(name, action.perform(asked, message), version, id)
+        answer = action.perform(asked, message)
+        if isinstance(answer, Generator):
+            answer = yield from answer
+        return self.renderer.render(name, answer, version, id)
 
-    def _perform_soap(self, request: Request, id: str, trail: _Trail) -> bytes:
+    def _perform_soap(self, request: Request, id: str, trail: _Trail) -> Steps[bytes]:
         if self.replays is None:
             raise EucaError(
                 "unavailable",
@@ -145,7 +155,10 @@ class Endpoint:
         caller = replace(signed.caller, origin="ec2", request_id=id)
         token = hashlib.sha256(signed.signature).digest()
         asked = Asked(self.ground, caller, version, _endpoint_url(request), token)
-        return self.renderer.render(name, action.perform(asked, message), version, id)
+        answer = action.perform(asked, message)
+        if isinstance(answer, Generator):
+            answer = yield from answer
+        return self.renderer.render(name, answer, version, id)
 
     def close(self) -> None:
         if self.replays is not None:

@@ -199,6 +199,10 @@ class _Keys(_Noun):
 
 
 class _Instances(_Noun):
+    def launching(self, caller, request):
+        yield from ()
+        return self.launch(caller, request)
+
     def launch(self, caller, request):
         cloud = self.cloud
         with cloud.lock:

@@ -22,6 +22,7 @@ from euca_rpc.cloud import accounts, images, nodes
 from euca_rpc.cloud.changes import Outcome, Put
 from euca_rpc.errors import EucaError
 from euca_rpc.machines import MachineReport, NodeReport
+from euca_rpc.steps import waited
 from euca_rpc.types import Caller, LaunchRequest, Size, VmType, Zone
 from euca_rpc.wire.codec import pack
 from euca_rpc.wire.contracts import CLUSTER, object_name
@@ -93,7 +94,7 @@ class World:
         given = {"Action": action, "Version": version, **parameters}
         verified = Verified(caller or self.ann, "AK", given, b"signature")
         try:
-            answer = self.endpoint._perform(REQUEST, verified, "request-1", _Trail())
+            answer = waited(self.endpoint._perform(REQUEST, verified, "request-1", _Trail()))
         except EucaError as error:
             return code_of(error)[0], error.sentence
         return "200", answer.decode()

@@ -8,7 +8,7 @@ import pytest
 
 from euca_rpc.cloud import lifecycle, nodes
 from euca_rpc.cloud.accounts import set_quota
-from euca_rpc.cloud.launch import GATHER
+from euca_rpc.cloud.gathering import GATHER
 from euca_rpc.errors import EucaError
 from euca_rpc.machines import MachineReport
 from euca_rpc.types import LaunchRequest, Quota, Size, Usage

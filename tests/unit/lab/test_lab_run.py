@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from euca_rpc.clock import HOUR, SECOND, Micros
-from euca_rpc.cloud import launch, lifecycle
+from euca_rpc.cloud import gathering, lifecycle
 from euca_rpc.errors import EucaError
 from euca_rpc.hookspecs import policy
 from euca_rpc.lab import run
@@ -80,7 +80,7 @@ def test_the_cloud_decides_as_the_policy_is_defined(policy: str, seed: int) -> N
         assert (stay.launched, stay.node, stay.size) == (request.at, decision.nodes[0], request.size)
         assert stay.running is not None
         assert stay.ended == request.at + request.duration
-        assert 0 <= stay.running - stay.launched <= launch.GATHER
+        assert 0 <= stay.running - stay.launched <= gathering.GATHER
     assert run.simulate(workload, run.Plan(alike(4, 8), policy)).decisions == record.decisions
 
 
@@ -162,7 +162,7 @@ def test_boot_and_end_take_as_long_as_the_site_says() -> None:
     zone = replace(alike(1, 4).zones[0], boot_seconds=30.0, end_seconds=5.0)
     (stay,) = run.simulate(asks((0, 1, 100)), run.Plan(Site((zone,)), "greedy")).stays
     assert stay.running is not None
-    assert 30 * SECOND <= stay.running <= 30 * SECOND + launch.GATHER
+    assert 30 * SECOND <= stay.running <= 30 * SECOND + gathering.GATHER
     workload = asks((0, 4, 100), (101, 1, 10), (106, 1, 10))  # the room is free when the machine is gone
     found = run.simulate(workload, run.Plan(Site((zone,)), "greedy")).decisions
     assert [d.symbol for d in found] == ["", "capacity_exhausted", ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from euca_rpc.errors import EucaError
 from euca_rpc.ids import KERNEL_IMAGE, MACHINE_IMAGE, RAMDISK_IMAGE
 from euca_rpc.shown import Transition
+from euca_rpc.steps import Steps
 from euca_rpc.types import LaunchRequest
 
 from ..errors import WireError
@@ -21,12 +22,12 @@ _DEFAULTS = LaunchRequest("")
 SERVICE_CLASSES = {None: "regular", "spot": "best_effort"}
 
 
-def run(asked: Asked, request: m.RunInstances) -> ReservationItem:
+def run(asked: Asked, request: m.RunInstances) -> Steps[ReservationItem]:
     launch = _launch_request(asked, request)
     if request.dry_run:
         _look(asked, launch)
         dry(True)
-    launched = asked.core.instances.launch(asked.caller, launch)
+    launched = yield from asked.core.instances.launching(asked.caller, launch)
     reservation = launched.reservation
     return ReservationItem(
         reservation.id, reservation.account_id, (default_group(reservation.account_id),), launched.instances

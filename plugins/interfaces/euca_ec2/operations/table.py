@@ -22,7 +22,7 @@ from .asked import Asked
 @dataclass(frozen=True, slots=True)
 class Action:
     request: type[Any]
-    perform: Callable[[Asked, Any], Any]
+    perform: Callable[[Asked, Any], Any]  # an answer message, or the steps to it
     since: str = ""  # the first version that has it
 
 
