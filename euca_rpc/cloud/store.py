@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import types as pytypes
 import typing
@@ -106,6 +107,7 @@ _INDEXED = {
 }
 
 
+log = logging.getLogger("euca.store")
 _PASSING = frozenset({Soft, Forget})  # changes of the view alone
 
 
@@ -317,12 +319,13 @@ class Store:
                 "busy_timeout": 5000,
                 "temp_store": "memory",  # what would undo a statement needs no file: it never outlives the process
                 "cache_size": -16_384,  # KiB: new keys are random, a launch touches pages all over the tables
-                "wal_autocheckpoint": 4000,  # pages: the same ones are written again and again
+                "wal_autocheckpoint": 4000,  # pages, by whoever commits then; `merge` comes before in any quiet moment
             },
         )
         self._reading = peewee.SqliteDatabase(
             str(path), pragmas={"busy_timeout": 5000, "temp_store": "memory", "query_only": 1}
         )
+        self.unmerged = 0  # commits since the last `merge`
         self.tables: dict[type, _Table] = {kind: _Table(kind, self.database) for kind in (*ROWS, Event)}
         self._migrate()
 
@@ -418,12 +421,25 @@ class Store:
                 self.database.rollback()
                 raise
             self.database.commit()
+        self.unmerged += 1
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[[Sequence[Change], Sequence[Event]], None]]:
         """One transaction of several writes, any of which may be refused by itself; on the disk when the block ends."""
         with _believed(), self.database.atomic():
             yield self._write_one
+        self.unmerged += 1
+
+    def merge(self) -> None:
+        """Put what was committed where it stays: SQLite's log into its file.  Takes tens of milliseconds, of which a commit
+        that did it would make its client wait; here it is done on another connection, and commits go on."""
+        self.unmerged = 0
+        try:
+            self._reading.execute_sql("PRAGMA wal_checkpoint(PASSIVE)")  # type: ignore[no-untyped-call]
+        except (
+            peewee.PeeweeException
+        ) as error:  # a full disk, say: whether anything is lost, the next commit tells
+            log.warning("the database's log was not merged into its file: %s", error)
 
     def _write_one(self, changes: Sequence[Change], events: Sequence[Event]) -> None:
         with _believed(), self.database.savepoint():

@@ -53,6 +53,7 @@ from euca_rpc.wire.contracts import CLOUD
 from euca_rpc.wire.enrol import EnrolServer, Tokens
 from euca_rpc.wire.pki import Authority
 
+QUIET = 0.25  # seconds without a commit
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +64,7 @@ def main(config: Config) -> None:
     authority = Authority.load(config.ca, config.cloud.certificate_days)
     frame.revoked = authority.revoked
     journal = Journal(store, open_view(store, frame.clock.now()), frame.clock)
-    start_writer(journal)
+    start_writer(journal, store)
     seal = Seal.load(config.seal_key)
     engine = Engine(load(config.cloud.policies), cloud_policy=config.cloud.policy, clock=frame.clock)
     recall(engine, journal.view)
@@ -112,18 +113,24 @@ def main(config: Config) -> None:
     leave(code)
 
 
-def start_writer(journal: Journal) -> None:
-    """Commits what was queued while a request committed its own; what waits meanwhile is the next batch."""
+def start_writer(journal: Journal, store: Store) -> None:
+    """Commits what was queued while a request committed its own; what waits meanwhile is the next batch.  When nothing is
+    committed for a moment, it tidies up."""
     work = threading.Event()
     journal.wake = work.set
     journal.broken = lambda error: leave(CRASHED)
 
     def write() -> None:
+        seen = 0
         while True:
-            work.wait()
+            called = work.wait(QUIET if store.unmerged else 4 * QUIET)
             work.clear()
             try:
-                journal.pump_all()
+                if called:
+                    journal.pump_all()
+                elif store.unmerged and store.unmerged == seen:
+                    store.merge()
+                seen = store.unmerged
             except BaseException:
                 log.critical("the writer failed; the process ends", exc_info=True)
                 leave(CRASHED)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import Mock
 
 import peewee
 import pytest
@@ -110,7 +115,7 @@ def test_what_is_queued_while_somebody_commits_is_committed_next(store):
 
 def test_many_threads_commit_each_its_own_and_nothing_is_lost(store):
     journal = Journal(store, View(), ManualClock())
-    start_writer(journal)
+    start_writer(journal, store)
     answers, queued = [], []
 
     def count(view, now):
@@ -130,6 +135,39 @@ def test_many_threads_commit_each_its_own_and_nothing_is_lost(store):
     answers += [future.result(10) for future in queued]
     assert sorted(answers) == list(range(8 * 45))
     assert len(store.select(Account)) == 8 * 45
+
+
+def test_the_log_is_merged_once_it_is_quiet_and_commits_go_on(store, tmp_path):
+    journal = Journal(store, View(), ManualClock())
+    start_writer(journal, store)
+    path = Path(store.database.database)
+
+    def there() -> int:
+        """Accounts in the file without its log."""
+        alone = shutil.copy(path, tmp_path / "alone.db")
+        with closing(sqlite3.connect(alone)) as file:
+            return file.execute("SELECT COUNT(*) FROM account").fetchone()[0]
+
+    def put(number: int) -> None:
+        journal.do(lambda view, now: Outcome((Insert(Account(f"{number:012d}", "a", 1)),)))
+
+    store.merge()
+    for number in range(20):
+        put(number)
+    assert there() == 0
+    until = time.monotonic() + 10
+    while there() < 20 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert there() == 20
+    put(20)
+    assert len(store.select(Account)) == 21
+
+
+def test_a_log_that_cannot_be_merged_is_said_and_harms_nothing(store, monkeypatch, caplog):
+    refuse = Mock(side_effect=peewee.OperationalError("database or disk is full"))
+    monkeypatch.setattr(store._reading, "execute_sql", refuse)
+    store.merge()
+    assert "not merged into its file: database or disk is full" in caplog.text
 
 
 def test_who_reads_cannot_write(store):
