@@ -67,7 +67,7 @@ class EnginePlacer:
         return of_cloud(view.settings) or self._engine.cloud_policy
 
     def lease(self, wanted: Launch, view: View) -> Granted | None:
-        return self._engine.lease(wanted, self._shown(view))
+        return self._engine.lease(wanted, self._shown(view)) if self._engine.limits else None
 
     def _shown(self, view: View) -> PolicyView:
         return shown(view, self._clock.now())

@@ -313,13 +313,14 @@ class Store:
             thread_safe=False,  # as peewee calls a connection of each thread's own
             check_same_thread=False,
             pragmas={
+                "page_size": 2048,  # of a new file: a launch changes a row or two in each of ten pages
                 "journal_mode": "wal",
                 "synchronous": "full",
                 "foreign_keys": 1,
                 "busy_timeout": 5000,
                 "temp_store": "memory",  # what would undo a statement needs no file: it never outlives the process
                 "cache_size": -16_384,  # KiB: new keys are random, a launch touches pages all over the tables
-                "wal_autocheckpoint": 4000,  # pages, by whoever commits then; `merge` comes before in any quiet moment
+                "wal_autocheckpoint": 8000,  # pages, by whoever commits then; `merge` comes before in any quiet moment
             },
         )
         self._reading = peewee.SqliteDatabase(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import responses
 
+from euca_rpc.frozen import quick
 from euca_rpc.http.gathered import MAX_BODY, MAX_HEAD, Gathered
 from euca_rpc.steps import Steps
 
@@ -27,6 +28,7 @@ _LENGTH = re.compile(r"[0-9]{1,7}", re.ASCII)
 _UNUSUAL = frozenset(("expect", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive"))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Ordinary:
     method: str
@@ -36,6 +38,7 @@ class Ordinary:
     secure: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int

@@ -141,6 +141,11 @@ class Engine:
             return None
         return self._run(lambda calls: self._arrange(calls, policy, launches, view, zone_policy))
 
+    @property
+    def limits(self) -> bool:
+        """Whether any policy has a say in how long machines run."""
+        return bool(self._lessors)
+
     def lease(self, launch: Launch, view: PolicyView) -> Granted | None:
         """How long the machines may run: the lease that ends first, None if nobody limits it.  policy_failed if one that
         might have limited it cannot say."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import changed, quick
 from euca_rpc.ids import request_id as new_request_id
 from euca_rpc.limits import Limits
 from euca_rpc.nouns import Core
@@ -43,6 +44,7 @@ log = logging.getLogger("euca.ec2")
 access = logging.getLogger("euca.ec2.access")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Response:
     status: int
@@ -129,7 +131,7 @@ class Endpoint:
         if verified.scheme == "1":
             sigv1.check(parameters, action.request)
         message = parser(action.request)(parameters)  # type: ignore[arg-type]
-        caller = replace(verified.caller, origin="ec2", request_id=id)
+        caller = changed(verified.caller, origin="ec2", request_id=id)
         asked = Asked(self.ground, caller, version, _endpoint_url(request), verified.signature)
         answer = action.perform(asked, message)
         if isinstance(answer, Generator):
@@ -152,7 +154,7 @@ class Endpoint:
         action = _action(name, version)
         trail.action = name
         message = reader(action.request)(signed.element)  # type: ignore[arg-type]
-        caller = replace(signed.caller, origin="ec2", request_id=id)
+        caller = changed(signed.caller, origin="ec2", request_id=id)
         token = hashlib.sha256(signed.signature).digest()
         asked = Asked(self.ground, caller, version, _endpoint_url(request), token)
         answer = action.perform(asked, message)

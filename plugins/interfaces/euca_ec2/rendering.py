@@ -19,6 +19,10 @@ from .fields import Items, Kind, Made, Struct, Wire, era_of
 Put = Callable[[bytes], None]
 Emit = Callable[[Any, Put], None]
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+FEW, SHORT = (
+    250,
+    100,
+)  # elements remembered of each kind, and bytes of what is: most of them say what others said
 MOST_REMEMBERED = 20_000_000  # bytes of rendered machines per era, and as many of rendered reservations
 
 _PLAIN = re.compile("[\t\n\u0020-%'-;=?-~]*")  # nothing to be done for most texts: one quick look
@@ -97,10 +101,18 @@ class Renderer:
 
 def _simple(name: str, spell: Callable[[Any], str]) -> Emit:
     before, after, empty = f"<{name}>", f"</{name}>", f"<{name}/>".encode()
+    remembered: dict[Any, bytes] = {}
 
     def write(value: Any, put: Put) -> None:
-        text = spell(value)
-        put(f"{before}{text}{after}".encode() if text else empty)
+        element = remembered.get(value)
+        if element is None:
+            text = spell(value)
+            element = f"{before}{text}{after}".encode() if text else empty
+            if len(element) <= SHORT:
+                if len(remembered) >= FEW:
+                    remembered.clear()
+                remembered[value] = element
+        put(element)
 
     return write
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import quick
 
 MAX_PARAMETERS = 3000  # the longest honest request names 1,000 instances
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     method: str

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from euca_rpc.clock import MINUTE, SECOND, Micros, iso
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import quick
 from euca_rpc.nouns import Credential
 from euca_rpc.types import Caller
 
@@ -41,6 +42,7 @@ _NOBODY = "no such key: this secret only makes an unknown key cost as much as a 
 Lookup = Callable[[str], Credential | None]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What the verifier saw; only this is executed."""

@@ -11,9 +11,11 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from euca_rpc.clock import SECOND, Micros
+from euca_rpc.frozen import quick
 
 from .request import Request, decoded
 
@@ -31,9 +33,11 @@ _PRESIGNED = (
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
 )
+_BLANKS = re.compile(" +")
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Scope:
     date: str
@@ -41,6 +45,7 @@ class Scope:
     service: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SignedV4:
     access_key: str
@@ -100,6 +105,7 @@ def signed_v4(request: Request, given: dict[str, str]) -> SignedV4:
     )
 
 
+@lru_cache(maxsize=64)  # the requests of one second
 def _moment(stamp: str) -> Micros:
     found = _BASIC.fullmatch(stamp)
     if found is None:
@@ -117,7 +123,7 @@ def _canonical_request(request: Request, listed: str, presigned: bool) -> bytes:
         values = [value for key, value in request.headers if key == name]
         if not values:
             raise ValueError(f"the signed header {name!r} is not there")
-        lines.append(f"{name}:{','.join(re.sub(' +', ' ', value.strip(' ')) for value in values)}\n")
+        lines.append(f"{name}:{','.join(_BLANKS.sub(' ', value.strip(' ')) for value in values)}\n")
     query = ""
     if request.query:
         pairs = [(quote(n, safe="-_.~"), quote(v, safe="-_.~")) for n, v in decoded(request.query)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 
 from ..fields import BASE64, FLAG, INTEGER, MOMENT, TEXTS, Items, Struct, needed, out, param
 from .tags import SPECIFICATIONS, TagSpecification
@@ -18,6 +19,7 @@ class State:
 
 
 # ------------------------------------------------------------------------------------------------- launch
+@quick
 @dataclass(frozen=True, slots=True)
 class RunInstances:
     image_id: str = param("ImageId")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from euca_rpc.clock import Micros
+from euca_rpc.frozen import quick
 from euca_rpc.shown import InstanceStatus
 from euca_rpc.types import Reservation
 
@@ -54,6 +55,7 @@ class Reason:
     message: str = out("message")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InstanceItem:
     instance_id: str = out("instanceId")
@@ -152,6 +154,7 @@ def _key(status: InstanceStatus) -> tuple[str, int, str, bool]:
 INSTANCES = Made(InstanceItem, instance_item, _key)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ReservationItem:
     reservation_id: str = out("reservationId")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from euca_rpc.errors import EucaError
+from euca_rpc.frozen import quick
 from euca_rpc.ids import INSTANCE, parse_resource_id
 from euca_rpc.nouns import Core
 from euca_rpc.types import Caller
@@ -25,6 +26,7 @@ class Ground:
     pager: Pager
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Asked:
     ground: Ground
