@@ -79,6 +79,7 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
     due: list[Micros] = []
     tell: dict[tuple[str, str], list[str]] = defaultdict(list)
     late: list[str] = []
+    busy = gathering.busy(view)
     for instance_id in sorted(view.unsettled):  # in one order, whatever the process: a seed is one story
         row = view.instances[instance_id]
         if row.deadline is not None and row.deadline <= now:
@@ -93,7 +94,7 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
             if method == "ensure" and not row.attempted and row.generation == 1:
                 actions.append(Move(row.id))
             continue  # a report that says otherwise wakes us
-        at = gathering.due(view, row)
+        at = gathering.due(row, busy)
         if at <= now:
             tell[method, row.node].append(row.id)
         else:
