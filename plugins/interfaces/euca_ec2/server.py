@@ -76,14 +76,16 @@ def direct_app(endpoint: Endpoint) -> Direct:
 
 # Whatever is answered from the view, and launches, which wait for nothing but their commit.  Not said by the signature:
 # whoever makes another request look like one of these has it answered by another thread, and that is all.
-_BRIEF = re.compile(
-    rb"(?:^|[&?])Action=(?:Describe|RunInstances(?:&|$)|GetCallerIdentity)"
-    rb"|Body[^<>]{0,500}>\s{0,50}<(?:[\w.-]{1,30}:)?(?:Describe|RunInstances[\s>])"
+_BRIEF = re.compile(rb"Action=(?:Describe|RunInstances(?:&|$)|GetCallerIdentity)")
+_BRIEF_SOAP = re.compile(
+    rb"<(?:[\w.-]{1,30}:)?Body(?:\s[^<>]{0,500})?>\s{0,50}<(?:[\w.-]{1,30}:)?(?:Describe|RunInstances[\s>])"
 )
+_LOOK = 64 * 1024  # bytes from the beginning
 
 
 def _brief(asked: Ordinary) -> bool:
-    return _BRIEF.search(asked.body or asked.target.encode()) is not None
+    said = asked.body or asked.target.encode()
+    return (_BRIEF_SOAP if said.startswith(b"<") else _BRIEF).search(said, 0, _LOOK) is not None
 
 
 def _headers(response: Response) -> list[tuple[str, str]]:
