@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import resource
 import select
 import socket
@@ -50,7 +51,8 @@ TURN = 0.5  # seconds without anything, then deadlines are looked at
 AWAKE = 0.0002
 SWEEP = 0.1  # seconds between looks at deadlines
 STOP_SECONDS = 5.0
-# Connections that may owe a request; beyond it the longest waiting is closed.  Descriptors must remain for all else.
+# Connections that may owe a request, or have not taken their answers; beyond it the longest waiting is closed.
+# Descriptors must remain for all else.
 MOST_WAITING = min(768, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 log = logging.getLogger("euca.http")
 
@@ -96,7 +98,7 @@ class Gate:
         self._lead.start()
 
     def stop(self) -> None:
-        """What waits for a commit gets its answer."""
+        """What is being answered gets its answer, if that is not for long."""
         if not self._lead.started:
             return
         self._stops_by = time.monotonic() + STOP_SECONDS
@@ -138,9 +140,11 @@ class Gate:
             except Exception:
                 log.exception("the gate goes on after an error")
         self._lead.ended.set()
-        for conn in {*self._waiting, *self._idle, *self._unsent, *self._parked}:
+        self._sweep(math.inf)
+        for conn in {*self._unsent, *self._parked}:
             self._drop(conn)
-        for job in self._jobs:
+        while self._jobs:
+            job = self._jobs.popleft()
             if isinstance(job, partial) and job.func == self._enter:
                 self._drop(job.args[0])
         self._epoll.close()
@@ -150,8 +154,7 @@ class Gate:
     def _stopped(self) -> bool:
         if self._stops_by is None:
             return False
-        busy = self._parked or self._unsent
-        return not busy or time.monotonic() > self._stops_by
+        return not self._working or time.monotonic() > self._stops_by
 
     def _turn(self) -> None:
         jobs = self._jobs
@@ -173,7 +176,10 @@ class Gate:
             pending = self._hurry.pop()
             if not pending.done():
                 self._lead.enter()
-                pending.hurry()
+                try:
+                    pending.hurry()
+                except Exception:  # in a commit, which is another's to answer for
+                    log.exception("a commit was not brought on its way")
                 if not self._lead.out():
                     raise _Deposed
         now = time.monotonic()
@@ -220,6 +226,7 @@ class Gate:
     def _look_again(self, conn: Any) -> None:
         if conn in self._waiting and not self._look(conn):
             self._listen(conn, select.EPOLLIN)
+            self._gather(conn)
 
     def _gather(self, conn: Any) -> None:
         rfile = conn.rfile
@@ -278,24 +285,28 @@ class Gate:
         """On from where it began, or waited."""
         self._parked.pop(conn, None)
         self._lead.enter()
-        came: Pending | Reply | None = None
+        came: Pending | bytes | None = None
         try:
-            came = next(steps)
-        except StopIteration as end:
-            came = end.value
-        except Exception:
+            came = self._step(conn, steps)
+        except BaseException:  # whatever it is, it is not the end of this thread
             log.exception("a request was not answered")
         if not self._lead.out():
             self._jobs.append(partial(self._came, conn, steps, came))
             raise _Deposed
         self._came(conn, steps, came)
 
-    def _came(self, conn: Any, steps: Steps[Reply], came: Pending | Reply | None) -> None:
+    @staticmethod
+    def _step(conn: Any, steps: Steps[Reply]) -> Pending | bytes:
+        try:
+            return next(steps)
+        except StopIteration as end:
+            return ordinary.written(end.value, conn.server.server_name, not conn.server.ready)
+
+    def _came(self, conn: Any, steps: Steps[Reply], came: Pending | bytes | None) -> None:
         if came is None:
             self._drop(conn)
-        elif isinstance(came, Reply):
-            data = ordinary.written(came, conn.server.server_name, not conn.server.ready)
-            self._unsent[conn] = memoryview(data)
+        elif isinstance(came, bytes):
+            self._unsent[conn] = memoryview(came)
             self._write(conn)
         else:
             self._parked[conn] = came
@@ -315,6 +326,8 @@ class Gate:
         if sent < len(rest):
             self._unsent[conn] = rest[sent:]
             self._listen(conn, select.EPOLLOUT)
+            while len(self._unsent) > MOST_WAITING:
+                self._drop(next(iter(self._unsent)))
             return
         del self._unsent[conn]
         self._working.pop(conn, None)

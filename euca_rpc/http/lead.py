@@ -13,6 +13,7 @@ Only the leader touches what the leader owns.  An idle server has no thread that
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -74,14 +75,12 @@ class Lead:
     # ---------------------------------------------------------------------------------------------- the threads
     def _add(self) -> None:
         thread = threading.Thread(target=self._live, name=f"{self._name}-{len(self._threads)}", daemon=True)
-        self._threads.add(thread)
         thread.start()
+        self._threads.add(thread)
 
     def _live(self) -> None:
         while self._stand_by():
             self._lead()
-        with self._lock:
-            self._threads.discard(threading.current_thread())
 
     def _stand_by(self) -> bool:
         """True: it leads now.  False: another stands by already, or it is all over."""
@@ -90,6 +89,7 @@ class Lead:
             if not self._leader:
                 return self._takes(me)
             if self._deputy:
+                self._threads.discard(threading.current_thread())
                 return False
             self._deputy = me
         while not self.ended.is_set():
@@ -107,5 +107,6 @@ class Lead:
             return False
         self._leader, self._deputy, self._since = me, 0, 0.0
         if len(self._threads) < self._most:
-            self._add()  # the next deputy
+            with contextlib.suppress(RuntimeError):  # the system has no thread left; it leads all the same
+                self._add()  # the next deputy
         return True
