@@ -276,6 +276,20 @@ def test_a_commit_that_ends_while_the_leader_is_stuck_is_answered(serve):
         assert sits.answer() == b"at last"
 
 
+def test_a_commit_that_another_thread_ends_wakes_the_leader(serve, monkeypatch):
+    monkeypatch.setattr(gate, "TURN", 20.0)  # it would look by itself then
+    pending = Pending(lambda: None)
+    listener = serve({"/launch": waits_for(pending)})
+    with Client(listener) as waits:
+        waits.send("/launch")
+        at_once(listener)
+        time.sleep(0.1)  # nothing else is to do
+        began = time.monotonic()
+        pending.set_result(b"done")
+        assert waits.answer() == b"done"
+        assert time.monotonic() - began < AT_ONCE
+
+
 def test_who_is_stuck_in_a_commit_keeps_nobody_waiting(serve):
     stuck = Stuck()
     pending = Pending(lambda: pending.set_result(stuck()))
@@ -519,3 +533,5 @@ def test_an_idle_listener_is_not_awake(serve):
     before = switches()
     time.sleep(1.0)
     assert switches() - before <= 8  # a deputy that looks would do so twenty times
+    listener.stop()  # and it is woken for the end
+    assert not gate_threads()

@@ -22,7 +22,7 @@ class Body:
         self.began: list[tuple[float, int]] = []  # when somebody began to lead, and who
         self.deposed: list[int] = []
         self.together: list[str] = []  # must stay empty
-        self._owner = 0
+        self._owner = 0  # the thread that touched last what only the leader touches
         self.lead = Lead("test", self._run, most)
 
     def _run(self) -> None:
@@ -66,8 +66,12 @@ def leading() -> Iterator[Callable[[int], Body]]:
     yield start
     for body in bodies:
         body.lead.stop(5)
-        assert not [t for t in threading.enumerate() if t.name.startswith("test-")]
+        assert not threads()
         assert not body.together
+
+
+def threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("test-")]
 
 
 class Thing:
@@ -132,6 +136,27 @@ def test_nobody_leads_while_all_are_stuck_until_one_comes_back(leading):
     for thing in things:
         thing.go_on.set()
     assert done(body)
+    until = time.monotonic() + 5
+    while len(threads()) > 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(threads()) == 2, "one leads, one stands by"
+
+
+def test_who_comes_out_just_then_leads_on_or_is_told(leading):
+    """It comes out, and another finds it stuck, at the same moment: whoever is first."""
+    body = leading(3)
+    for turn in range(8):
+        thing = Thing()
+        body.told.put(thing)
+        assert thing.entered.wait(5)
+        with body.lead._lock:  # for which both wait
+            if turn % 2:
+                thing.go_on.set()
+            time.sleep(2.2 * lead.STUCK)
+            thing.go_on.set()
+            time.sleep(0.002)
+        assert done(body)
+    assert body.together == []
 
 
 def test_who_was_stuck_stands_by_again(leading):
@@ -166,7 +191,7 @@ def test_who_takes_over_leads_also_if_the_system_has_no_thread_left(leading, mon
 def test_never_two_at_once(leading, monkeypatch):
     monkeypatch.setattr(lead, "STUCK", 0.004)
     body, drawn, did = leading(4), random.Random(14), []
-    count, until = 0, time.monotonic() + 2.0
+    count, until = 0, time.monotonic() + 1.5
 
     def thing(seconds: float) -> None:
         time.sleep(seconds)
@@ -184,5 +209,4 @@ def test_never_two_at_once(leading, monkeypatch):
     assert len(did) == count
     assert len(body.deposed) > 10, "nothing was tried"
     assert body.together == []
-    threads = [t for t in threading.enumerate() if t.name.startswith("test-")]
-    assert 2 <= len(threads) <= 4
+    assert 2 <= len(threads()) <= 4
