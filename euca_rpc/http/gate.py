@@ -376,5 +376,5 @@ class Gate:
         for conn, until in list(self._working.items()):
             if until <= now:
                 self._working.pop(conn, None)
-                with contextlib.suppress(OSError):
-                    conn.socket.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # the plain socket's: TLS would go on without its TLS
+                    socket.socket.shutdown(conn.socket, socket.SHUT_RDWR)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,11 +63,11 @@ def serve() -> Iterator[Serve]:
     """Starts a listener that answers each path as it is told to; all but /worker… is said to be brief."""
     before, running = set(threading.enumerate()), []
 
-    def start(paths, threads=4, patience=None) -> Listener:
+    def start(paths, threads=4, patience=None, certificate=None) -> Listener:
         paths = {"/quick": plain(lambda: b"quick"), **paths}
         direct = Direct(lambda asked: paths[asked.target](asked), lambda asked: "/worker" not in asked.target)
         listener = Listener(
-            "The test", wsgi, ("127.0.0.1", 0), threads, patience or Patience(), direct=direct
+            "The test", wsgi, ("127.0.0.1", 0), threads, patience or Patience(), certificate, direct
         )
         running.append(listener)
         listener.start()
@@ -78,13 +80,14 @@ def serve() -> Iterator[Serve]:
 
 
 class Client:
-    def __init__(self, listener: Listener, receives: int = 0) -> None:
+    def __init__(self, listener: Listener, receives: int = 0, wrapped=lambda sock: sock) -> None:
         """``receives``: bytes that its system takes before it reads."""
         self.sock = socket.socket()
         if receives:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
         self.sock.settimeout(20)
         self.sock.connect(("127.0.0.1", listener.port))
+        self.sock = wrapped(self.sock)
         self.stream = self.sock.makefile("rb")
         self.head = b""
 
@@ -380,6 +383,31 @@ def test_who_never_takes_its_answer_is_shut(serve):
                 got += len(piece)
         assert got < len(LARGE)
     at_once(listener)
+
+
+def test_over_tls_it_is_a_workers_and_shut_as_well(serve, tmp_path):
+    pair = (str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-out", pair[0], "-keyout", pair[1]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    paths = {"/large": plain(lambda: LARGE), "/who": plain(thread_name)}
+    listener = serve(paths, 1, Patience(answer=0.5), pair)
+    context = ssl.create_default_context(cafile=pair[0])
+
+    def client() -> Client:
+        return Client(listener, 0, lambda sock: context.wrap_socket(sock, server_hostname="localhost"))
+
+    with client() as slow, client() as other:
+        slow.send("/large")  # the one worker's, for as long as it may take
+        got = 0
+        with contextlib.suppress(ConnectionResetError):  # but nothing that is not TLS
+            for turn in range(1000):
+                time.sleep(0.1 if turn % 16 == 0 and turn < 160 else 0.0)  # no single write takes too long
+                got += len(slow.sock.recv(1 << 14))
+        assert got < len(LARGE)
+        assert other.ask("/who").startswith(b"CP Server")
 
 
 def test_of_too_many_that_do_not_take_their_answers_the_oldest_is_shut(serve, monkeypatch):
