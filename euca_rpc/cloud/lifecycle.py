@@ -72,9 +72,9 @@ def counted(i: Instance) -> Size:
     return i.size if waits(i) else claim(i)
 
 
-def untold(i: Instance) -> bool:
-    """It is to run on a node that was not told of it yet."""
-    return i.intent is Intent.RUNNING and not i.attempted and i.ended_at is None and bool(i.node)
+def launched(i: Instance) -> bool:
+    """It is to run for the first time, on a node that was not told of it yet."""
+    return i.intent is Intent.RUNNING and not i.attempted and i.generation == 1 and i.ended_at is None and bool(i.node)
 
 
 def settled(i: Instance) -> bool:

@@ -79,7 +79,7 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
     due: list[Micros] = []
     tell: dict[tuple[str, str], list[str]] = defaultdict(list)
     late: list[str] = []
-    busy = gathering.busy(view)
+    launched: list[Instance] = []
     for instance_id in sorted(view.unsettled):  # in one order, whatever the process: a seed is one story
         row = view.instances[instance_id]
         if row.deadline is not None and row.deadline <= now:
@@ -94,9 +94,17 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
             if method == "ensure" and not row.attempted and row.generation == 1:
                 actions.append(Move(row.id))
             continue  # a report that says otherwise wakes us
-        at = gathering.due(row, busy)
-        if at <= now:
+        if lifecycle.launched(row):
+            launched.append(row)
+        elif row.next_try <= now:
             tell[method, row.node].append(row.id)
+        else:
+            due.append(row.next_try)
+    together = gathering.together([row.launched_at for row in launched]) if launched else now
+    for row in launched:
+        at = max(row.next_try, together)
+        if at <= now:
+            tell["ensure", row.node].append(row.id)
         else:
             due.append(at)
     actions.extend(Tell(method, node, tuple(sorted(ids))) for (method, node), ids in sorted(tell.items()))

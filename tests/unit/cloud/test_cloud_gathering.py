@@ -1,17 +1,18 @@
-"""When nodes are told of launches: soon, together if there are many, and never later than a quarter of a second after."""
+"""When nodes are told of launches: as soon as none has come for a moment, or the first has waited a quarter of a second."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from euca_rpc.clock import SECOND
-from euca_rpc.cloud import gathering
+from euca_rpc.cloud import gathering, lifecycle
 from euca_rpc.cloud.changes import Put
-from euca_rpc.cloud.gathering import FEW, GATHER, GATHER_MANY, MANY
+from euca_rpc.cloud.gathering import GATHER, LONGEST
 from euca_rpc.cloud.reconcile import Tell, decide
 from euca_rpc.cloud.view import View
 from euca_rpc.types import Contact, Instance, Intent, Node, Seen
@@ -40,63 +41,74 @@ def with_machines(rows) -> View:
     return view.apply([*map(Put, heard)])
 
 
-@pytest.mark.parametrize("untold", [0, FEW - 1, FEW, 50])
+def tells(rows, at: int) -> tuple[set[str], int | None]:
+    """Whose nodes are told at START + ``at`` ms, and when the next are, in ms."""
+    actions, due = decide(with_machines(rows), START + at * MS)
+    ids = {id for a in actions if isinstance(a, Tell) for id in a.ids}
+    return ids, None if due is None or due > START + SECOND else (due - START) // MS
+
+
+def burst(*moments: int) -> list[Instance]:
+    return [machine(n, START + at * MS, START + at * MS + GATHER) for n, at in enumerate(moments)]
+
+
 @pytest.mark.parametrize(
-    ("after", "few", "many"),
+    ("launched", "together"),
     [
-        (0, 20, 250),
-        (1, 20, 250),
-        (19_999, 20, 250),
-        (20_000, 40, 250),
-        (249_999, 260, 250),
-        (250_000, 260, 500),
-        (999_999, 1000, 1000),
+        ([0], 10),
+        ([0, 0, 0], 10),
+        ([0, 5, 9, 3], 19),
+        ([0, 9, 239], 249),
+        ([0, 9, 241], 250),  # the first has waited long enough
+        ([249, 7, 100], 257),
     ],
 )
-def test_when_a_machine_is_told_as_said_at_its_launch(untold, after, few, many):
-    view = with_machines([machine(n) for n in range(untold)])
-    assert gathering.told_at(view, START + after) == START + (few if untold < FEW else many) * MS
+def test_when_nodes_are_told(launched, together):
+    assert gathering.together([START + at * MS for at in launched]) == START + together * MS
 
 
 @pytest.mark.parametrize(
-    ("launches", "each", "busy"),
-    [(0, 1, False), (1, 1, False), (1, 500, False), (MANY, 3, False), (MANY + 1, 1, True), (60, 1, True)],
-)
-def test_busy_is_many_launches_not_many_machines(launches, each, busy):
-    rows = [machine(n, launch=n // each) for n in range(launches * each)]
-    assert gathering.busy(with_machines(rows)) is busy
-    told = [replace(row, attempted=True) for row in rows]
-    assert not gathering.busy(with_machines(told))
-
-
-@pytest.mark.parametrize(
-    ("row", "quiet", "busy"),
+    ("launched", "at", "told", "due"),
     [
-        (
-            machine(1, START + 5 * MS, START + 20 * MS),
-            20,
-            250,
-        ),  # came first, when nobody knew that many would
-        (machine(1, START + 5 * MS, START + 250 * MS), 250, 250),
-        (machine(1, START + 245 * MS, START + 260 * MS), 260, 260),  # never sooner than was said
-        (machine(1, START + 250 * MS, START + 270 * MS), 270, 500),
-        (machine(1, START - 60 * SECOND, START + 7 * MS), 7, 7),  # moved, or started again: not a launch
-        (machine(1, START, START + 7 * MS, attempted=True), 7, 7),  # it was told: this is the next try
-        (machine(1, START, START + 7 * MS, intent=Intent.TERMINATED), 7, 7),
-        (machine(1, START, START + 7 * MS, intent=Intent.STOPPED, seen=Seen.RUNNING), 7, 7),
+        ([0], 9, set(), 10),
+        ([0], 10, {0}, None),
+        ([0, 9], 10, set(), 19),
+        ([0, 9], 19, {0, 1}, None),
+        ([0, *range(5, 245, 5)], 249, set(), 250),
+        # those of the last moment begin the next round: the others are gone when it is looked at again
+        ([0, *range(5, 250, 5)], 250, set(range(49)), 255),
+        ([0, *range(10, 250, 10)], 249, set(), 250),
     ],
 )
-def test_when_it_is_due(row, quiet, busy):
-    assert gathering.due(row, False) == START + quiet * MS
-    assert gathering.due(row, True) == START + busy * MS
+def test_whose_nodes_are_told(launched, at, told, due):
+    ids, next_ = tells(burst(*launched), at)
+    assert ids == {f"i-{n:08x}" for n in told}
+    assert next_ == due
 
 
-def test_a_machine_that_is_started_again_does_not_wait_with_many_launches():
-    many = [machine(n, START + n * MS, START + GATHER_MANY) for n in range(2, 40)]
-    again = machine(1, START - 3600 * SECOND, START + 40 * MS, deadline=START + 600 * SECOND)
-    actions, due = decide(with_machines([again, *many]), START + 40 * MS)
-    assert actions == [Tell("ensure", "z/h1", (again.id,))]
-    assert due == START + GATHER_MANY
+@pytest.mark.parametrize(
+    "other",
+    [
+        machine(99, START - 60 * SECOND, START + 7 * MS, generation=2),  # started again
+        machine(99, START, START + 7 * MS, attempted=True),  # it was told: this is the next try
+        machine(99, START, START + 7 * MS, intent=Intent.TERMINATED),
+        machine(99, START, START + 7 * MS, intent=Intent.STOPPED, seen=Seen.RUNNING, seen_generation=1, attempted=True),
+    ],
+)
+def test_what_is_no_launch_does_not_wait_for_launches_and_hurries_none(other):
+    assert tells([other], 6) == (set(), 7)
+    assert tells([other, *burst(0, 5)], 7) == ({other.id}, 15)
+    assert tells([other, *burst(0, 5)], 6)[1] == 7
+
+
+def test_a_machine_that_was_moved_is_not_kept_waiting():
+    moved = machine(99, START - 60 * SECOND, START)
+    assert tells([moved], 0) == ({moved.id}, None)
+
+
+def test_launches_on_a_node_that_is_silent_hurry_no_others():
+    silent = machine(99, START - 60 * SECOND, START, node="z/gone")
+    assert tells([silent, *burst(0, 5)], 10) == (set(), 15)
 
 
 @given(
@@ -115,27 +127,25 @@ def test_each_is_told_within_a_quarter_of_a_second_and_many_together(launches):
         now = START + to_come[0][0] if to_come and (due is None or START + to_come[0][0] <= due) else due
         while to_come and START + to_come[0][0] == now:
             _, count = to_come.pop(0)
-            launch, at = number, gathering.told_at(view, now)
-            rows = [machine(number + n, now, at, launch) for n in range(count)]
+            rows = [machine(number + n, now, now + GATHER, number) for n in range(count)]
             number += count
             view = view.apply([*map(Put, rows)])
-        untold = [view.instances[id] for id in view.untold]
-        many = len({row.reservation_id for row in untold}) > MANY
+        untold = [row for row in view.instances.values() if lifecycle.launched(row)]
         actions, due = decide(view, now)
         tells = [a for a in actions if isinstance(a, Tell)]
         assert len({t.node for t in tells}) == len(tells), "one call for each node"
-        for row in [view.instances[id] for t in tells for id in t.ids]:
+        now_told = [view.instances[id] for t in tells for id in t.ids]
+        if now_told:
+            assert now - max(r.launched_at for r in untold) >= GATHER or now == LONGEST + min(
+                r.launched_at for r in untold
+            ), "told while others come"
+        for row in now_told:
             told[row.id] = now
-            assert row.launched_at < now <= row.launched_at + GATHER_MANY
-            quarter = row.launched_at - row.launched_at % GATHER_MANY + GATHER_MANY
-            assert not many or now >= quarter, (
-                "told before others of the same quarter, of which there are many"
-            )
+            assert row.launched_at + GATHER <= now <= row.launched_at + LONGEST
             view = view.apply([Put(replace(row, attempted=True, intent=Intent.RUNNING, seen=Seen.RUNNING,
                                            seen_generation=1))])  # fmt: skip
         _, due = decide(view, now)
-        due = None if not view.untold else due
+        due = due if any(lifecycle.launched(row) for row in view.instances.values()) else None
     assert len(told) == number
-    for quarter in {at // GATHER_MANY for at in told.values()}:
-        moments = {at for at in told.values() if at // GATHER_MANY == quarter}
-        assert len(moments) <= GATHER_MANY // GATHER + 2
+    moments = sorted(set(told.values()))
+    assert all(later - sooner >= GATHER for sooner, later in pairwise(moments))
