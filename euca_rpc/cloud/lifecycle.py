@@ -74,7 +74,13 @@ def counted(i: Instance) -> Size:
 
 def launched(i: Instance) -> bool:
     """It is to run for the first time, on a node that was not told of it yet."""
-    return i.intent is Intent.RUNNING and not i.attempted and i.generation == 1 and i.ended_at is None and bool(i.node)
+    return (
+        i.intent is Intent.RUNNING
+        and not i.attempted
+        and i.generation == 1
+        and i.ended_at is None
+        and bool(i.node)
+    )
 
 
 def settled(i: Instance) -> bool:
