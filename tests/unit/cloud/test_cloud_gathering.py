@@ -92,7 +92,15 @@ def test_whose_nodes_are_told(launched, at, told, due):
         machine(99, START - 60 * SECOND, START + 7 * MS, generation=2),  # started again
         machine(99, START, START + 7 * MS, attempted=True),  # it was told: this is the next try
         machine(99, START, START + 7 * MS, intent=Intent.TERMINATED),
-        machine(99, START, START + 7 * MS, intent=Intent.STOPPED, seen=Seen.RUNNING, seen_generation=1, attempted=True),
+        machine(
+            99,
+            START,
+            START + 7 * MS,
+            intent=Intent.STOPPED,
+            seen=Seen.RUNNING,
+            seen_generation=1,
+            attempted=True,
+        ),
     ],
 )
 def test_what_is_no_launch_does_not_wait_for_launches_and_hurries_none(other):
