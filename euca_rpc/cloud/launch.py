@@ -237,7 +237,7 @@ def commit_launch(
         reservation_id = new_id(ids, RESERVATION, view.reservations)
         taken: set[str] = set()
         used = view.last_used
-        instances, rows, told = [], {}, now + gathering.GATHER
+        instances, rows, told = [], {}, gathering.told_at(view, now)
         for index, node_id in enumerate(nodes):
             instance_id = new_id(ids, INSTANCE, view.instances, taken)
             public, private = pool.draw(view, taken, instance_id)

@@ -100,7 +100,7 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
             tell[method, row.node].append(row.id)
         else:
             due.append(row.next_try)
-    together = gathering.together([row.launched_at for row in launched]) if launched else now
+    together = gathering.together(launched) if launched else now
     for row in launched:
         at = max(row.next_try, together)
         if at <= now:

@@ -109,6 +109,7 @@ class View(NamedTuple):
     claimed: Map[str, Size] = Map()  # node id → sum of claims
     on_node: Map[str, Map[str, None]] = Map()  # node id → ids of instances that are not over
     unsettled: Map[str, None] = Map()  # ids of instances that something is to be done for
+    untold: Map[str, None] = Map()  # ids of instances that were launched and of which no node was told yet
     ended: Map[int, Map[str, None]] = Map()  # minute since the epoch → ids of what ended in it, while visible
     stale_tokens: Map[int, Map[str, None]] = Map()  # minute since the epoch → tokens that expire in it
     lease_hours: Map[int, Map[str, None]] = Map()  # hour since the epoch → ids of leases that are due in it
@@ -285,6 +286,9 @@ class _Draft:
             self._leave(row.node, row.id, NOTHING)
             if v["addresses"].get(row.public_address) == row.id:
                 v["addresses"] = v["addresses"].delete(row.public_address)
+        untold = new is not None and lifecycle.launched(new)
+        if untold or (old is not None and lifecycle.launched(old)):
+            v["untold"] = v["untold"].set(row.id, None) if untold else _drop(v["untold"], row.id)
         open_ = new is not None and not lifecycle.settled(new)
         if open_ != (row.id in v["unsettled"]):
             v["unsettled"] = v["unsettled"].set(row.id, None) if open_ else v["unsettled"].delete(row.id)

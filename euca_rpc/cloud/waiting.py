@@ -273,7 +273,7 @@ def place(
             public_address=public,
             private_address=private,
             launched_at=now,
-            next_try=now + gathering.GATHER,
+            next_try=gathering.told_at(view, now),
             deadline=now + lifecycle.START_DEADLINE,
             reason_code="",
             reason="",

@@ -19,7 +19,7 @@ from euca_rpc.testing.history import Broken
 SEEDS = range(20)
 CAPTURED = (101, 102, 104, 105)
 RESTLESS = (301, 302, 303, 304)
-LEASED = (201, 202, 203, 204)
+LEASED = (201, 202, 203, 204, 205, 206)
 QUEUED = (301, 302, 303, 304, 305, 306)
 MORE = range(1000, 1400)
 

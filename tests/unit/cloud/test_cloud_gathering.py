@@ -1,4 +1,4 @@
-"""When nodes are told of launches: as soon as none has come for a moment, or the first has waited a quarter of a second."""
+"""When nodes are told of launches: once none has come for a moment, or the first has waited for a quarter of a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from euca_rpc.clock import SECOND
 from euca_rpc.cloud import gathering, lifecycle
 from euca_rpc.cloud.changes import Put
-from euca_rpc.cloud.gathering import GATHER, LONGEST
+from euca_rpc.cloud.gathering import FEW, GATHER, GATHER_MANY, LONGEST
 from euca_rpc.cloud.reconcile import Tell, decide
 from euca_rpc.cloud.view import View
 from euca_rpc.types import Contact, Instance, Intent, Node, Seen
@@ -48,8 +48,23 @@ def tells(rows, at: int) -> tuple[set[str], int | None]:
     return ids, None if due is None or due > START + SECOND else (due - START) // MS
 
 
-def burst(*moments: int) -> list[Instance]:
-    return [machine(n, START + at * MS, START + at * MS + GATHER) for n, at in enumerate(moments)]
+def launches(*moments: int) -> list[Instance]:
+    """One machine at each, in ms, as they would be committed."""
+    rows: list[Instance] = []
+    for n, at in enumerate(moments):
+        now = START + at * MS
+        rows.append(machine(n, now, gathering.told_at(with_machines(rows), now)))
+    return rows
+
+
+@pytest.mark.parametrize(("untold", "pause"), [(0, 10), (FEW - 1, 10), (FEW, 80), (200, 80)])
+def test_how_long_a_launch_waits_for_others(untold, pause):
+    view = with_machines([machine(n) for n in range(untold)])
+    assert gathering.told_at(view, START) == START + pause * MS
+    told = with_machines([machine(n, attempted=True) for n in range(untold)])
+    assert gathering.told_at(told, START) == START + GATHER
+    again = with_machines([machine(n, generation=2) for n in range(untold)])
+    assert gathering.told_at(again, START) == START + GATHER
 
 
 @pytest.mark.parametrize(
@@ -57,14 +72,20 @@ def burst(*moments: int) -> list[Instance]:
     [
         ([0], 10),
         ([0, 0, 0], 10),
-        ([0, 5, 9, 3], 19),
-        ([0, 9, 239], 249),
-        ([0, 9, 241], 250),  # the first has waited long enough
-        ([249, 7, 100], 257),
+        ([0, 5, 9], 19),
+        ([0, 5, 9, 9], 89),
+        ([0, 1, 2, 169], 249),
+        ([0, 1, 2, 171], 250),  # the first has waited long enough
     ],
 )
 def test_when_nodes_are_told(launched, together):
-    assert gathering.together([START + at * MS for at in launched]) == START + together * MS
+    assert gathering.together(launches(*launched)) == START + together * MS
+
+
+def test_machines_of_one_launch_wait_for_nobody():
+    rows = [machine(n, START, START + GATHER, launch=1) for n in range(200)]
+    assert tells(rows, 9) == (set(), 10)
+    assert len(tells(rows, 10)[0]) == 200
 
 
 @pytest.mark.parametrize(
@@ -74,14 +95,15 @@ def test_when_nodes_are_told(launched, together):
         ([0], 10, {0}, None),
         ([0, 9], 10, set(), 19),
         ([0, 9], 19, {0, 1}, None),
-        ([0, *range(5, 245, 5)], 249, set(), 250),
+        ([0, 1, 2, 3], 10, set(), 83),
+        ([0, 1, 2, 3], 83, {0, 1, 2, 3}, None),
+        ([0, *range(5, 250, 5)], 249, set(), 250),
         # those of the last moment begin the next round: the others are gone when it is looked at again
-        ([0, *range(5, 250, 5)], 250, set(range(49)), 255),
-        ([0, *range(10, 250, 10)], 249, set(), 250),
+        ([0, *range(5, 250, 5)], 250, set(range(35)), 255),
     ],
 )
 def test_whose_nodes_are_told(launched, at, told, due):
-    ids, next_ = tells(burst(*launched), at)
+    ids, next_ = tells(launches(*launched), at)
     assert ids == {f"i-{n:08x}" for n in told}
     assert next_ == due
 
@@ -105,8 +127,8 @@ def test_whose_nodes_are_told(launched, at, told, due):
 )
 def test_what_is_no_launch_does_not_wait_for_launches_and_hurries_none(other):
     assert tells([other], 6) == (set(), 7)
-    assert tells([other, *burst(0, 5)], 7) == ({other.id}, 15)
-    assert tells([other, *burst(0, 5)], 6)[1] == 7
+    assert tells([other, *launches(0, 5)], 7) == ({other.id}, 15)
+    assert tells([other, *launches(0, 5)], 6)[1] == 7
 
 
 def test_a_machine_that_was_moved_is_not_kept_waiting():
@@ -116,7 +138,7 @@ def test_a_machine_that_was_moved_is_not_kept_waiting():
 
 def test_launches_on_a_node_that_is_silent_hurry_no_others():
     silent = machine(99, START - 60 * SECOND, START, node="z/gone")
-    assert tells([silent, *burst(0, 5)], 10) == (set(), 15)
+    assert tells([silent, *launches(0, 5)], 10) == (set(), 15)
 
 
 @given(
@@ -126,16 +148,16 @@ def test_launches_on_a_node_that_is_silent_hurry_no_others():
         max_size=60,
     )
 )
-def test_each_is_told_within_a_quarter_of_a_second_and_many_together(launches):
-    """``launches``: when, in µs, and how many machines.  As the controller does it: decided at each launch and when due."""
-    view, to_come, told = with_machines([]), sorted(launches), dict[str, int]()
+def test_each_is_told_within_a_third_of_a_second_and_many_together(drawn):
+    """``drawn``: when, in µs, and how many machines.  As the controller does it: decided at each launch and when due."""
+    view, to_come, told = with_machines([]), sorted(drawn), dict[str, int]()
     number = 0
     due = None
     while to_come or due is not None:
         now = START + to_come[0][0] if to_come and (due is None or START + to_come[0][0] <= due) else due
         while to_come and START + to_come[0][0] == now:
             _, count = to_come.pop(0)
-            rows = [machine(number + n, now, now + GATHER, number) for n in range(count)]
+            rows = [machine(number + n, now, gathering.told_at(view, now), number) for n in range(count)]
             number += count
             view = view.apply([*map(Put, rows)])
         untold = [row for row in view.instances.values() if lifecycle.launched(row)]
@@ -144,12 +166,11 @@ def test_each_is_told_within_a_quarter_of_a_second_and_many_together(launches):
         assert len({t.node for t in tells}) == len(tells), "one call for each node"
         now_told = [view.instances[id] for t in tells for id in t.ids]
         if now_told:
-            assert now - max(r.launched_at for r in untold) >= GATHER or now == LONGEST + min(
-                r.launched_at for r in untold
-            ), "told while others come"
+            last, first = max(r.next_try for r in untold), min(r.launched_at for r in untold)
+            assert now >= last or now == first + LONGEST, "told while others come"
         for row in now_told:
             told[row.id] = now
-            assert row.launched_at + GATHER <= now <= row.launched_at + LONGEST
+            assert row.launched_at + GATHER <= now <= row.launched_at + LONGEST + GATHER_MANY
             view = view.apply([Put(replace(row, attempted=True, intent=Intent.RUNNING, seen=Seen.RUNNING,
                                            seen_generation=1))])  # fmt: skip
         _, due = decide(view, now)
