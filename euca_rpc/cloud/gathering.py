@@ -15,7 +15,7 @@ from euca_rpc.cloud.view import View
 from euca_rpc.types import Instance
 
 GATHER: Micros = 10_000  # without a launch; no node is told sooner
-FEW = 3  # machines of which no node was told yet; while there are more:
+FEW = 3  # machines of which no node was told yet; while there are as many:
 GATHER_MANY: Micros = 80_000
 LONGEST: Micros = 250_000
 

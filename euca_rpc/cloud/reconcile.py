@@ -90,11 +90,12 @@ def _unsettled(view: View, now: Micros, actions: list[Action]) -> Micros | None:
         method = _missing(row)
         if method is None:
             continue
+        first = method == "ensure" and lifecycle.launched(row)
         if not reachable(view, row.node):
-            if method == "ensure" and not row.attempted and row.generation == 1:
+            if first:
                 actions.append(Move(row.id))
             continue  # a report that says otherwise wakes us
-        if lifecycle.launched(row):
+        if first:
             launched.append(row)
         elif row.next_try <= now:
             tell[method, row.node].append(row.id)

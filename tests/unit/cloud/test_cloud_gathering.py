@@ -131,6 +131,13 @@ def test_what_is_no_launch_does_not_wait_for_launches_and_hurries_none(other):
     assert tells([other, *launches(0, 5)], 6)[1] == 7
 
 
+def test_a_machine_that_runs_already_is_rebooted_not_told_of_again():
+    """Its node says so, though no call to it is on record."""
+    runs = machine(99, START, START + 7 * MS, seen=Seen.RUNNING, seen_generation=1, reboots=1)
+    actions, _ = decide(with_machines([runs, *launches(0, 5)]), START + 7 * MS)
+    assert actions == [Tell("reboot", "z/h1", (runs.id,))]
+
+
 def test_a_machine_that_was_moved_is_not_kept_waiting():
     moved = machine(99, START - 60 * SECOND, START)
     assert tells([moved], 0) == ({moved.id}, None)
